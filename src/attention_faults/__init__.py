@@ -1,0 +1,1 @@
+"""Understanding and locating faults in attention-based neural networks."""

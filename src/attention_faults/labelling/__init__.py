@@ -1,0 +1,1 @@
+"""From independent ratings to an agreed dataset."""

@@ -1,0 +1,1 @@
+"""The taxonomy study: what fails in attention-based networks, why, and what it looks like."""
