@@ -41,6 +41,11 @@ class Codebook:
         """Category of each root cause."""
         return {cause: name for name, category in self.categories.items() for cause in category.root_causes}
 
+    @cached_property
+    def scope_of(self) -> dict[str, str]:
+        """Scope of each category."""
+        return {name: category.scope for name, category in self.categories.items()}
+
     @property
     def columns(self) -> list[str]:
         """The label columns that the codebook defines, taxonomy first."""
@@ -129,11 +134,15 @@ def _problems(content: dict[str, Any]) -> list[str]:
             problems.append(f"key `{key}`: expected a list or mapping of labels, found `{content[key]}`")
         elif key != "categories":
             labels = list(content[key])
-            problems += [f"key `{key}`: a label is text, found `{x}`" for x in labels if not isinstance(x, str)]
+            problems += [
+                f"key `{key}`: a label is text, found `{x}`" for x in labels if not isinstance(x, str)
+            ]
     if problems:
         return problems
     if ATTENTION_SPECIFIC not in content["scopes"]:
-        problems.append(f"key `scopes`: one scope must be `{ATTENTION_SPECIFIC}`; a column map can translate to it")
+        problems.append(
+            f"key `scopes`: one scope must be `{ATTENTION_SPECIFIC}`; a column map can translate to it"
+        )
     return problems + _category_problems(content["categories"], list(content["scopes"]))
 
 
