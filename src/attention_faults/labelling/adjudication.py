@@ -1,0 +1,68 @@
+"""Final labels from independent ratings."""
+
+import pandas as pd
+
+ADJUDICATION = "adjudication"
+NOT_LABELS = ("record_id", "phase", "round", "rater", "confidence")
+
+
+def label_columns(ratings: pd.DataFrame) -> list[str]:
+    """Return the columns of a rating table that hold labels."""
+    return [name for name in ratings.columns if name not in NOT_LABELS]
+
+
+def adjudicate(ratings: pd.DataFrame) -> pd.DataFrame:
+    """Derive the final label of each record and facet.
+
+    The last phase in which a facet of a record was rated counts: its adjudication where there is one, else the
+    label on which all its rounds agree, else none.
+
+    Args:
+        ratings: long form, one row a rating; phases in their order of appearance; "" is "not rated".
+
+    Returns:
+        One row a record: record_id, the label of each facet ("" where unresolved), and for each facet
+        `<facet>_decided` (`agreed`, `adjudicated`, `unresolved`).
+    """
+    order = {phase: position for position, phase in enumerate(ratings["phase"].unique())}
+    ratings = ratings.assign(position=ratings["phase"].map(order))
+    records = pd.DataFrame(index=pd.Index(ratings["record_id"].unique(), name="record_id"))
+    for facet in label_columns(ratings.drop(columns="position")):
+        rated = ratings[ratings[facet] != ""]
+        last = rated[rated["position"] == rated.groupby("record_id")["position"].transform("max")]
+        decided = last[last["round"] == ADJUDICATION].groupby("record_id")[facet].last()
+        labels = last[last["round"] != ADJUDICATION].groupby("record_id")[facet].agg(["nunique", "first", "size"])
+        agreed = labels.loc[(labels["nunique"] == 1) & (labels["size"] > 1), "first"]
+        records[facet] = decided.combine_first(agreed).reindex(records.index).fillna("")
+        records[f"{facet}_decided"] = "unresolved"
+        records.loc[records.index.isin(agreed.index), f"{facet}_decided"] = "agreed"
+        records.loc[records.index.isin(decided.index), f"{facet}_decided"] = "adjudicated"
+    return records.reset_index()
+
+
+def compare(adjudicated: pd.DataFrame, records: pd.DataFrame) -> pd.DataFrame:
+    """Count, for each facet, how labels were decided and where they differ from those of the records.
+
+    Args:
+        adjudicated: result of `adjudicate`.
+        records: fault records with their published labels.
+
+    Returns:
+        One row a facet: facet, records, agreed, adjudicated, unresolved, unrated (records without a rating),
+        different (records whose published label is another).
+    """
+    published = records.set_index("record_id")
+    derived = adjudicated.set_index("record_id").reindex(published.index)
+    rows = []
+    for facet in [name for name in adjudicated.columns if name in published]:
+        decided = derived[f"{facet}_decided"].value_counts()
+        rows.append(
+            {
+                "facet": facet,
+                "records": len(published),
+                **{how: int(decided.get(how, 0)) for how in ("agreed", "adjudicated", "unresolved")},
+                "unrated": int(derived[facet].isna().sum()),
+                "different": int((derived[facet].fillna("") != published[facet].astype("str").fillna("")).sum()),
+            }
+        )
+    return pd.DataFrame(rows)
