@@ -7,13 +7,37 @@ from typing import Any, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from attention_faults.errors import InputError, nearest
+from attention_faults.errors import InputError, nearest, shown
 
 
 class Settings(BaseModel):
     """A group of settings; a key it does not define is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _UniqueKeys(yaml.composer.Composer):
+    """Refuses a key that stands twice in a mapping: YAML would keep the last one without a word."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    raise yaml.MarkedYAMLError(
+                        problem=f"key `{shown(key.value)}` stands twice", problem_mark=key.start_mark
+                    )
+                seen.add(key.value)
+        return node
+
+
+class TypedLoader(_UniqueKeys, yaml.SafeLoader):
+    """YAML whose `no` is false and whose `3` is a number."""
+
+
+class TextLoader(_UniqueKeys, yaml.BaseLoader):
+    """YAML whose scalars all stay text, so that labels such as `no` or `null` survive."""
 
 
 Model = TypeVar("Model", bound=Settings)
@@ -31,27 +55,34 @@ def parse(model: type[Model], content: object, source: str | Path) -> Model:
         raise InputError(f"{source}: {_explain(model, problem)}" for problem in error.errors()) from None
 
 
-def read(model: type[Model], path: Path) -> Model:
+def read(model: type[Model], path: Path, loader: type[TypedLoader] | type[TextLoader] = TypedLoader) -> Model:
     """Read a YAML file as a `model`.
 
     Raises:
-        InputError: if the file cannot be read, is not YAML, or does not fit.
+        InputError: if the file cannot be read, is not YAML, holds a key twice, or does not fit.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"{path}: not a readable YAML file: {error}") from error
+        content = yaml.load(path.read_text(encoding="utf-8"), loader)  # noqa: S506 (both loaders are safe)
+    except yaml.MarkedYAMLError as error:
+        line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise InputError(f"{path}{line}: not readable as YAML: {error.problem}") from error
+    except Exception as error:  # a wrong date or tag makes PyYAML raise whatever the conversion raises
+        raise InputError(f"{path}: not readable as YAML: {error or type(error).__name__}") from error
     return parse(model, content, path)
 
 
 def _explain(model: type[BaseModel], problem: Mapping[str, Any]) -> str:
-    *parents, key = problem["loc"] or ("",)
-    where = ".".join(map(str, problem["loc"])) or "the file"
-    if problem["type"] == "extra_forbidden":
-        return f"unknown key `{where}`{nearest(str(key), _keys(model, parents))}"
-    if problem["type"] == "missing":
-        return f"key `{where}` is missing"
-    return f"key `{where}`: {problem['msg'].lower()}, found `{problem['input']}`"
+    path = [step for step in problem["loc"] if step != "[key]"]
+    where = f"key `{'.'.join(map(str, path))}`" if path else "the file"
+    kind, found = problem["type"], shown(problem["input"])
+    if kind == "extra_forbidden":
+        return f"unknown {where}{nearest(str(path[-1]), _keys(model, path[:-1]))}"
+    if kind == "missing":
+        return f"{where} is missing"
+    if kind == "model_type":
+        return f"{where}: expected a mapping with keys among {', '.join(_keys(model, path))}, found `{found}`"
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"{where}: {message[0].lower()}{message[1:]}, found `{found}`"
 
 
 def _keys(model: type[BaseModel], path: list[Any]) -> list[str]:

@@ -1,14 +1,46 @@
 """Final labels from independent ratings."""
 
+from pathlib import Path
+
 import pandas as pd
 
-ADJUDICATION = "adjudication"
-NOT_LABELS = ("record_id", "phase", "round", "rater", "confidence")
+from attention_faults.errors import InputError, nearest
+from attention_faults.taxonomy.agreement import ADJUDICATION, facets
+from attention_faults.taxonomy.codebook import Codebook
+from attention_faults.taxonomy.reading import read_table
+
+KEYS = ["record_id", "phase", "round"]
 
 
-def label_columns(ratings: pd.DataFrame) -> list[str]:
-    """Return the columns of a rating table that hold labels."""
-    return [name for name in ratings.columns if name not in NOT_LABELS]
+def load(path: Path, book: Codebook) -> pd.DataFrame:
+    """Read ratings in long form: record_id, phase, round, rater, one column a facet ("" is "not rated").
+
+    Raises:
+        InputError: with every missing column, unknown label, and second rating of a record, phase and round.
+    """
+    table = read_table(path)
+    ratings, lines = table.frame, table.lines
+    missing = [name for name in [*KEYS, "rater"] if name not in ratings]
+    unknown = [name for name in facets(ratings) if name not in book.columns]
+    problems = [f"{path}:1: there is no column `{name}`" for name in missing]
+    problems += [
+        f"{path}:1: column `{name}` is not a facet of the codebook{nearest(name, book.columns)}" for name in unknown
+    ]
+    if problems:
+        raise InputError(problems)
+    for row in ratings.index[ratings.duplicated(KEYS)]:
+        record, phase, turn = ratings.loc[row, KEYS]
+        problems.append(f"{path}:{lines[row]}: record `{record}` already has a rating of phase `{phase}`, round `{turn}`")
+    for facet in facets(ratings):
+        valid = ["", *book.labels(facet)]
+        for row in ratings.index[~ratings[facet].isin(valid)]:
+            value = ratings[facet][row]
+            problems.append(
+                f"{path}:{lines[row]}: column `{facet}`: `{value}` is not in the codebook{nearest(value, valid)}"
+            )
+    if problems:
+        raise InputError(problems)
+    return ratings
 
 
 def adjudicate(ratings: pd.DataFrame) -> pd.DataFrame:
@@ -24,10 +56,11 @@ def adjudicate(ratings: pd.DataFrame) -> pd.DataFrame:
         One row a record: record_id, the label of each facet ("" where unresolved), and for each facet
         `<facet>_decided` (`agreed`, `adjudicated`, `unresolved`).
     """
+    asked = facets(ratings)
     order = {phase: position for position, phase in enumerate(ratings["phase"].unique())}
     ratings = ratings.assign(position=ratings["phase"].map(order))
     records = pd.DataFrame(index=pd.Index(ratings["record_id"].unique(), name="record_id"))
-    for facet in label_columns(ratings.drop(columns="position")):
+    for facet in asked:
         rated = ratings[ratings[facet] != ""]
         last = rated[rated["position"] == rated.groupby("record_id")["position"].transform("max")]
         decided = last[last["round"] == ADJUDICATION].groupby("record_id")[facet].last()

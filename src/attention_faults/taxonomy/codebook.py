@@ -3,12 +3,14 @@
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pandas as pd
-import yaml
+from pydantic import AfterValidator, BeforeValidator, Field
 
-from attention_faults.errors import InputError, nearest
+from attention_faults import settings
+from attention_faults.errors import InputError, nearest, shown
+from attention_faults.settings import Settings
 
 ATTENTION_SPECIFIC = "attention_specific"
 
@@ -78,7 +80,7 @@ class Codebook:
     def categorise(self, records: pd.DataFrame) -> pd.DataFrame:
         """Return `records` with its label columns as categoricals in codebook order (empty cells missing)."""
         columns = {
-            name: pd.Categorical(records[name], categories=self.labels(name))
+            name: pd.Categorical(records[name].mask(records[name] == ""), categories=self.labels(name))
             for name in self.columns
             if name in records
         }
@@ -92,75 +94,78 @@ def load(path: str | Path) -> Codebook:
         InputError: with every problem, if the file is not a codebook.
     """
     path = Path(path)
-    try:
-        # BaseLoader: every scalar stays text, so that labels such as `no` or `null` survive
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.BaseLoader)  # noqa: S506
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"{path}: not a readable YAML codebook: {error}") from error
-    if not isinstance(content, dict):
-        raise InputError(f"{path}: a codebook is a mapping with the keys {_known_keys()}")
-    problems = _problems(content)
+    file = settings.read(_File, path, settings.TextLoader)
+    problems = _problems(file)
     if problems:
         raise InputError(f"{path}: {problem}" for problem in problems)
     return Codebook(
-        version=content.get("version", ""),
-        scopes=_defined(content["scopes"]),
-        categories={
-            name: Category(entry["scope"], entry.get("definition", ""), _defined(entry["root_causes"]))
-            for name, entry in content["categories"].items()
-        },
-        facets={column: _defined(content[key]) for column, key in FACET_KEYS.items() if key in content},
-        rules=list(content.get("rules", [])),
+        version=file.version,
+        scopes=file.scopes,
+        categories={name: Category(**dict(entry)) for name, entry in file.categories.items()},
+        facets={column: getattr(file, key) for column, key in FACET_KEYS.items() if getattr(file, key)},
+        rules=file.rules,
     )
 
 
-def _known_keys() -> str:
-    return ", ".join(["version", "scopes", "categories", *FACET_KEYS.values(), "rules"])
+def _label(label: str) -> str:
+    if not label.strip() or label != label.strip():
+        raise ValueError("a label is text without blanks around it")
+    return label
 
 
-def _defined(labels: dict[str, str] | list[str]) -> dict[str, str]:
+def _with_definitions(labels: object) -> object:
     """Labels may come as a list, or as a mapping to their definitions."""
-    return dict(labels) if isinstance(labels, dict) else dict.fromkeys(labels, "")
+    if not isinstance(labels, dict | list) or not labels:
+        raise ValueError("expected a list or mapping of labels")
+    if isinstance(labels, dict):
+        return labels
+    if not all(isinstance(label, str) for label in labels):
+        raise ValueError("expected labels without definitions in this list; a mapping holds definitions")
+    twice = sorted({label for label in labels if labels.count(label) > 1})
+    if twice:
+        raise ValueError(f"expected each label once, `{'`, `'.join(twice)}` stands twice")
+    return dict.fromkeys(labels, "")
 
 
-def _problems(content: dict[str, Any]) -> list[str]:
-    known = _known_keys().split(", ")
-    problems = [f"unknown key `{key}`{nearest(key, known)}" for key in content if key not in known]
-    for key in ("scopes", "categories", *FACET_KEYS.values()):
-        if key not in content:
-            if key in ("scopes", "categories", "symptoms"):
-                problems.append(f"key `{key}` is missing")
-        elif not isinstance(content[key], dict | list) or not content[key]:
-            problems.append(f"key `{key}`: expected a list or mapping of labels, found `{content[key]}`")
-        elif key != "categories":
-            labels = list(content[key])
-            problems += [
-                f"key `{key}`: a label is text, found `{x}`" for x in labels if not isinstance(x, str)
-            ]
-    if problems:
-        return problems
-    if ATTENTION_SPECIFIC not in content["scopes"]:
+_Label = Annotated[str, AfterValidator(_label)]
+_Labels = Annotated[dict[_Label, str], BeforeValidator(_with_definitions)]
+
+
+class _CategoryEntry(Settings):
+    scope: str
+    definition: str = ""
+    root_causes: _Labels
+
+
+class _File(Settings):
+    """The keys of codebook.yaml."""
+
+    version: str = ""
+    scopes: _Labels
+    categories: dict[_Label, _CategoryEntry] = Field(min_length=1)
+    symptoms: _Labels
+    triggers: _Labels = Field({})
+    visibility: _Labels = Field({})
+    stages: _Labels = Field({})
+    rules: list[str] = Field([])
+
+
+def _problems(file: _File) -> list[str]:
+    """Contradictions between the parts of a codebook."""
+    problems = []
+    if ATTENTION_SPECIFIC not in file.scopes:
         problems.append(
             f"key `scopes`: one scope must be `{ATTENTION_SPECIFIC}`; a column map can translate to it"
         )
-    return problems + _category_problems(content["categories"], list(content["scopes"]))
-
-
-def _category_problems(categories: Any, scopes: list[str]) -> list[str]:
-    if not isinstance(categories, dict):
-        return ["key `categories`: expected a mapping of category to its scope and root causes"]
-    problems = []
-    seen: dict[str, str] = {}
-    for name, entry in categories.items():
+    owner: dict[str, str] = {}
+    for name, entry in file.categories.items():
         where = f"category `{name}`"
-        if not isinstance(entry, dict) or not isinstance(entry.get("root_causes"), dict | list):
-            problems.append(f"{where}: expected `scope` and `root_causes`")
-            continue
-        scope = entry.get("scope", "")
-        if scope not in scopes:
-            problems.append(f"{where}: scope `{scope}` is not in `scopes`{nearest(str(scope), scopes)}")
-        for cause in entry["root_causes"]:
-            if cause in seen:
-                problems.append(f"{where}: root cause `{cause}` already belongs to `{seen[cause]}`")
-            seen[cause] = name
+        if entry.scope not in file.scopes:
+            problems.append(
+                f"{where}: scope `{shown(entry.scope)}` is not in `scopes`{nearest(entry.scope, file.scopes)}"
+            )
+        for cause in entry.root_causes:
+            if cause in owner:
+                problems.append(f"{where}: root cause `{cause}` already belongs to `{owner[cause]}`")
+            owner.setdefault(cause, name)
     return problems

@@ -1,20 +1,20 @@
 """Fault records: read through a column map, checked against the codebook, every bad cell reported."""
 
-import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from itertools import repeat
 from pathlib import Path
 
 import pandas as pd
 
-from attention_faults.errors import InputError, nearest
+from attention_faults.errors import InputError, nearest, shown
+from attention_faults.files import replacing
 from attention_faults.taxonomy.codebook import Codebook
-from attention_faults.taxonomy.reading import TextTable, read_table
+from attention_faults.taxonomy.reading import TextTable, in_line_order, scan_table
 from attention_faults.taxonomy.schema import NEEDED, Column, Schema
 
-CONTROL_CHARACTER = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"
-SHOWN_CHARACTERS = 80
+CONTROL_CHARACTER = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]"
+# no user and no backslash in the authority: programs disagree on which host such an address names
+URL = r"https?://[^\W_][^\s/?#@:\\]*(:[0-9]{1,5})?([/?#][^\s\\]*)?"
 UNIQUE = ("record_id", "url")
 
 
@@ -26,9 +26,9 @@ def load(path: Path, schema: Schema, book: Codebook) -> pd.DataFrame:
         text. Columns of the file that the schema does not map are left out.
 
     Raises:
-        InputError: with every bad cell: file, line, column, value, what was expected, nearest valid label.
+        InputError: with every bad row and cell: file, line, column, value, what was expected, nearest label.
     """
-    table = read_table(path, schema.sheet)
+    table = scan_table(path, schema.sheet)
     present = _present_columns(table, schema, book)
     problems = _Problems(table, schema)
     records = pd.DataFrame(
@@ -38,97 +38,117 @@ def load(path: Path, schema: Schema, book: Codebook) -> pd.DataFrame:
         _check_column(records[name], name, schema.columns[name], book, problems)
     _check_hierarchy(records, book, problems)
     problems.raise_if_any()
-    if "scope" not in records:
-        records["scope"] = records["category"].map(book.scope_of)
-    return book.categorise(records)
+    return book.categorise(records.assign(scope=records["category"].map(book.scope_of)))
 
 
-@dataclass
+def write(records: pd.DataFrame, path: Path) -> None:
+    """Write validated records as Parquet."""
+    labels = {str(name): records[name].astype("str") for name in records.select_dtypes("category")}
+    with replacing(path) as temporary:
+        records.assign(**labels).to_parquet(temporary, index=False)
+
+
+def read(path: Path, book: Codebook) -> pd.DataFrame:
+    """Read records that `write` wrote, labels as categoricals in codebook order."""
+    return book.categorise(pd.read_parquet(path))
+
+
 class _Problems:
-    """Bad cells of one table."""
+    """Bad rows and cells of one table."""
 
-    table: TextTable
-    schema: Schema
-    found: list[tuple[int, str]] = field(default_factory=list)
+    def __init__(self, table: TextTable, schema: Schema) -> None:
+        self._table, self._schema = table, schema
+        self._found = list(table.problems)
 
-    def add(self, name: str, cells: pd.Series, wrong: pd.Series, messages: Iterable[str]) -> None:
-        """Report the `wrong` ones of `cells`, with a message each."""
-        lines = self.table.lines[wrong.to_numpy(bool)].tolist()
-        for line, value, message in zip(lines, cells[wrong].tolist(), messages, strict=False):
-            where = f"{self.table.path}:{line}: column `{self.schema.source_of(name)}`"
-            self.found.append((line, f"{where}: `{_shown(value)}` {message}"))
+    def lines(self, rows: pd.Series) -> list[int]:
+        """Return the line of each of the chosen rows."""
+        return list(self._table.lines[rows.to_numpy(bool)].tolist())
+
+    def add(self, name: str, wrong: pd.Series, messages: Iterable[str]) -> None:
+        """Report the cells of column `name` in the `wrong` rows, as they stand in the file."""
+        source = self._schema.source_of(name)
+        cells = self._table.frame[source][wrong.to_numpy(bool)].tolist()
+        for line, cell, message in zip(self.lines(wrong), cells, messages, strict=False):
+            where = f"{self._table.path}:{line}: column `{shown(source)}`"
+            self._found.append((line, f"{where}: `{shown(cell)}` {message}"))
 
     def raise_if_any(self) -> None:
-        if self.found:
-            raise InputError(message for _, message in sorted(self.found, key=lambda item: item[0]))
-
-
-def _shown(value: str) -> str:
-    shown = value if len(value) <= SHOWN_CHARACTERS else f"{value[:SHOWN_CHARACTERS]}..."
-    return re.sub(r"[\x00-\x1f\x7f]", lambda match: repr(match.group())[1:-1], shown)
+        if self._found:
+            raise InputError(in_line_order(self._found))
 
 
 def _present_columns(table: TextTable, schema: Schema, book: Codebook) -> list[str]:
-    """Return the mapped columns that the file has, after checking for those it must have."""
-    where = f"the column map of {table.path}"
+    """Return the mapped columns that the file has, after checking that map, codebook and file fit."""
     seen = list(table.frame.columns)
     problems = [
-        f"{where} does not map `{name}`, which every analysis needs"
+        f"the column map does not map `{name}`, which every analysis needs{nearest(name, schema.columns)}"
         for name in NEEDED
         if name not in schema.columns
     ]
     for name, column in schema.columns.items():
-        vocabulary, source = column.vocabulary, schema.source_of(name)
-        if vocabulary and vocabulary not in book.columns:
-            hint = nearest(vocabulary, book.columns)
-            problems.append(
-                f"{where}: column `{name}`: vocabulary `{vocabulary}` is not in the codebook{hint}"
-            )
+        source = schema.source_of(name)
         if source not in seen and (column.required or name in NEEDED):
-            columns = ", ".join(f"`{label}`" for label in seen)
-            problems.append(
-                f"{where}: there is no column `{source}`{nearest(source, seen)}; the file has {columns}"
-            )
+            problems.append(f"there is no column `{shown(source)}`{nearest(source, seen)}")
+        problems += [f"the column map of `{name}`: {problem}" for problem in _misfits(name, column, book)]
     if problems:
-        raise InputError(problems)
+        problems.append(f"the file has {table.contents}")
+        raise InputError(
+            [*in_line_order(table.problems), *(f"{table.header}: {problem}" for problem in problems)]
+        )
     return [name for name in schema.columns if schema.source_of(name) in seen]
+
+
+def _misfits(name: str, column: Column, book: Codebook) -> list[str]:
+    """Return what in a column's map contradicts the codebook."""
+    vocabulary = column.vocabulary or name
+    if column.vocabulary and vocabulary not in book.columns:
+        return [f"vocabulary `{vocabulary}` is not in the codebook{nearest(vocabulary, book.columns)}"]
+    if name in book.columns and vocabulary != name:
+        return [f"its labels are those of `{name}`, not of `{vocabulary}`"]
+    valid = _valid_labels(name, column, book)
+    targets = {label for label in column.labels.values() if label and valid and label not in valid}
+    return [f"label `{shown(x)}` is {_unknown(column, valid)}{nearest(x, valid)}" for x in sorted(targets)]
 
 
 def _values(cells: pd.Series, column: Column) -> pd.Series:
     """Cells of the file as values of the record: part taken out by the pattern, labels translated."""
     if column.pattern:
-        cells = cells.str.extract(column.pattern, expand=True)[0].fillna("")
-    return cells.replace(column.labels) if column.labels else cells
+        cells = cells.str.extract(column.pattern, expand=True).iloc[:, 0].fillna("")
+    if column.labels:
+        cells = cells.map(column.labels).fillna(cells)
+    return cells.mask(cells.str.strip() == "", "")
 
 
 def _check_column(cells: pd.Series, name: str, column: Column, book: Codebook, problems: _Problems) -> None:
-    empty = cells.str.strip() == ""
+    filled = cells != ""
     if column.required or name in NEEDED:
-        problems.add(name, cells, empty, repeat("is empty, expected a value"))
+        reason = f"holds no `{column.pattern}`" if column.pattern else "is empty"
+        problems.add(name, ~filled, repeat(f"{reason}, expected a value"))
     if column.unique or name in UNIQUE:
-        _check_unique(cells, ~empty, name, problems)
+        _check_unique(cells, filled, name, problems)
     control = cells.str.contains(CONTROL_CHARACTER, regex=True)
-    problems.add(name, cells, control, repeat("holds a control character"))
-    rest = ~empty & ~control
+    problems.add(name, control, repeat("holds a control character"))
+    readable = filled & ~control
     kind = "url" if name == "url" else column.kind
     if kind in KINDS:
         is_valid, expected = KINDS[kind]
-        problems.add(name, cells, rest & ~is_valid(cells), repeat(expected))
+        problems.add(name, readable & ~is_valid(cells), repeat(expected))
     valid = _valid_labels(name, column, book)
     if valid:
-        wrong = rest & ~cells.isin(valid)
-        where = "is not in the codebook" if name in book.columns else f"is not one of {', '.join(valid)}"
-        hints = {value: nearest(value, valid) for value in cells[wrong].unique()}
-        problems.add(name, cells, wrong, (where + hints[value] for value in cells[wrong]))
+        wrong = readable & ~cells.isin(valid)
+        known = [*valid, *column.labels]
+        hints = {value: nearest(value, known) for value in cells[wrong].unique()}
+        unknown = _unknown(column, valid)
+        problems.add(name, wrong, (f"is {unknown}{hints[value]}" for value in cells[wrong]))
 
 
 def _is_url(cells: pd.Series) -> pd.Series:
-    return cells.str.fullmatch(r"https?://[^\s/?#@\\]+([/?#][^\s\\]*)?")
+    return cells.str.fullmatch(URL)
 
 
 def _is_date(cells: pd.Series) -> pd.Series:
     dates = pd.to_datetime(cells, format="%Y-%m-%d", errors="coerce")
-    return dates.notna() & cells.str.fullmatch(r"\d{4}-\d{2}-\d{2}")
+    return dates.notna() & cells.str.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 def _is_integer(cells: pd.Series) -> pd.Series:
@@ -144,11 +164,12 @@ KINDS: dict[str, tuple[Callable[[pd.Series], pd.Series], str]] = {
 
 def _check_unique(cells: pd.Series, filled: pd.Series, name: str, problems: _Problems) -> None:
     keys = cells.str.strip().str.rstrip("/")
-    again = filled & keys.duplicated()
-    first = keys.isin(keys[again]) & ~keys.duplicated()
-    line_of = dict(zip(keys[first], problems.table.lines[first.to_numpy(bool)].tolist(), strict=True))
+    repeated = keys.duplicated()
+    again = filled & repeated
+    first = filled & ~repeated & keys.isin(keys[again])
+    line_of = dict(zip(keys[first], problems.lines(first), strict=True))
     problems.add(
-        name, cells, again, (f"stands in line {line_of[key]} already, expected once" for key in keys[again])
+        name, again, (f"stands in line {line_of[key]} already, expected once" for key in keys[again])
     )
 
 
@@ -156,6 +177,10 @@ def _valid_labels(name: str, column: Column, book: Codebook) -> list[str]:
     if column.vocabulary or name in book.columns:
         return book.labels(column.vocabulary or name)
     return column.values or []
+
+
+def _unknown(column: Column, valid: list[str]) -> str:
+    return f"not one of {', '.join(valid)}" if column.values else "not in the codebook"
 
 
 def _check_hierarchy(records: pd.DataFrame, book: Codebook, problems: _Problems) -> None:
@@ -172,4 +197,4 @@ def _check_hierarchy(records: pd.DataFrame, book: Codebook, problems: _Problems)
             f"belongs to {parent} `{wanted}`, but the row says `{said}`"
             for wanted, said in zip(expected[wrong], found[wrong], strict=True)
         )
-        problems.add(child, records[child], wrong, messages)
+        problems.add(child, wrong, messages)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast
 
+import pooch
+
 from attention_faults.errors import InputError, nearest
 from attention_faults.taxonomy.reading import read_table
 
@@ -149,3 +151,15 @@ def _entry(row: dict[str, str], folder: Path) -> Entry:
         codebook=folder / row["codebook"],
         ratings=folder / row["ratings"] if row["ratings"] else None,
     )
+
+
+def fetch(url: str, sha256: str, path: Path) -> None:
+    """Download a dataset; a file with another checksum is not kept.
+
+    Raises:
+        InputError: if the server does not answer, or the checksum differs.
+    """
+    try:
+        pooch.retrieve(url, f"sha256:{sha256}", fname=path.name, path=path.parent, progressbar=False)
+    except (OSError, ValueError) as error:  # requests' errors are OSErrors; pooch raises ValueError for a checksum
+        raise InputError(f"{url}: {error}") from error

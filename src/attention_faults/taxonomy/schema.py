@@ -1,8 +1,9 @@
 """How the columns of somebody's dataset become the columns of a fault record."""
 
+import re
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from attention_faults.settings import Settings
 
@@ -25,6 +26,17 @@ class Column(Settings):
         None, description="codebook column whose labels are valid; default: its own"
     )
     labels: dict[str, str] = Field({}, description="value in the file -> label of the codebook")
+
+    @field_validator("pattern")
+    @classmethod
+    def _has_a_group(cls, pattern: str | None) -> str | None:
+        try:
+            groups = re.compile(pattern or "()").groups
+        except (re.error, OverflowError, RecursionError) as error:
+            raise ValueError(f"not a regular expression: {error}") from error
+        if not groups:
+            raise ValueError("expected a group in parentheses, which becomes the value")
+        return pattern
 
 
 class Schema(Settings):

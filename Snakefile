@@ -1,0 +1,14 @@
+configfile: "config.yaml"
+
+
+report: "workflow/report/workflow.rst"
+
+
+include: "workflow/Snakefile"
+
+
+rule all:
+    default_target: True
+    input:
+        rules.taxonomy.input,
+        rules.reports.input,

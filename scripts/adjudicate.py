@@ -1,0 +1,22 @@
+"""Derive final labels from ratings and compare them with those of the records."""
+
+from pathlib import Path
+
+from snakemake.script import snakemake
+
+from attention_faults import job
+from attention_faults.labelling import adjudication
+from attention_faults.reporting import tables
+from attention_faults.taxonomy import codebook, dataset
+
+job.log_to(snakemake.log[0])
+book = codebook.load(snakemake.input.codebook)
+records = dataset.read(Path(snakemake.input.records), book)
+labels = adjudication.adjudicate(adjudication.load(Path(snakemake.input.ratings), book))
+tables.write_csv(labels, snakemake.output.labels)
+tables.write(
+    adjudication.compare(labels, records),
+    snakemake.output.adjudication,
+    title="How labels were decided",
+    note=snakemake.params.note,
+)

@@ -1,0 +1,81 @@
+"""Command line: check a fault dataset, and look up what a misbehaving model's faults tend to be."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import pandas as pd
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from attention_faults import settings
+from attention_faults.errors import InputError
+from attention_faults.taxonomy import codebook, dataset, register, suggestion
+from attention_faults.taxonomy.schema import Schema
+
+DATA = Path(__file__).parents[2] / "data"
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+RegisterOption = Annotated[Path, typer.Option(help="Register of fault datasets (CSV).")]
+DatasetOption = Annotated[str, typer.Option(help="Name of a dataset in the register.")]
+Label = Annotated[str | None, typer.Option()]
+
+
+def main() -> None:
+    """Run the command line; a user's input error is printed without a traceback."""
+    try:
+        app()
+    except InputError as error:
+        sys.exit(str(error))
+
+
+@app.command()
+def validate(
+    file: Annotated[Path, typer.Argument(help="Fault records: CSV, Parquet or XLSX.")],
+    schema: Annotated[Path, typer.Option(help="Column map of the file (YAML).")] = DATA
+    / "faults/github_2026/schema.yaml",
+    book: Annotated[Path, typer.Option("--codebook", help="Codebook of its labels (YAML).")] = DATA
+    / "codebook.yaml",
+) -> None:
+    """Check a fault dataset: every bad cell with file, line, column, value and what was expected."""
+    records = dataset.load(file, settings.read(Schema, schema), codebook.load(book))
+    typer.echo(f"{file}: {len(records)} records of {records['project'].nunique()} projects are valid.")
+
+
+@app.command()
+def suggest(
+    symptom: Label = None,
+    trigger: Label = None,
+    visibility: Label = None,
+    stage: Label = None,
+    dataset_name: Annotated[
+        str, typer.Option("--dataset", help="Name of a dataset in the register.")
+    ] = "github_2026",
+    register_file: Annotated[Path, typer.Option("--register", help="Register of fault datasets.")] = DATA
+    / "datasets.csv",
+    top: Annotated[int, typer.Option(min=1, help="How many causes to list.")] = 5,
+) -> None:
+    """Rank the likely categories and root causes of a fault, by what was observed."""
+    facets = {"symptom": symptom, "trigger": trigger, "visibility": visibility, "stage": stage}
+    observed = {facet: label for facet, label in facets.items() if label is not None}
+    entry = register.select(register.load([register_file]), [dataset_name])[0]
+    records = dataset.load(
+        Path(entry.path), settings.read(Schema, entry.schema), codebook.load(entry.codebook)
+    )
+    for outcome in ("category", "root_cause"):
+        Console().print(_as_table(suggestion.suggest(records, observed, outcome=outcome, top=top), outcome))
+
+
+def _as_table(ranked: pd.DataFrame, outcome: str) -> Table:
+    table = Table(outcome, "probability", "95% interval", "lift", "faults", "examples")
+    for row in ranked.itertuples():
+        table.add_row(
+            row.label,
+            f"{row.probability:.0%}",
+            f"{row.low:.0%} to {row.high:.0%}",
+            f"{row.lift:.1f}",
+            f"{row.count} of {row.matching}",
+            "\n".join(row.example_urls),
+        )
+    return table

@@ -1,0 +1,23 @@
+"""What a workflow job does before its work."""
+
+import os
+import sys
+from types import TracebackType
+
+from attention_faults.errors import InputError
+
+
+def log_to(path: str) -> None:
+    """Send all that this process prints to `path`, tracebacks too; a user's input error comes without one."""
+    # file descriptors, not sys.stderr: what compiled libraries and a dying interpreter print counts too
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(descriptor, sys.stdout.fileno())
+    os.dup2(descriptor, sys.stderr.fileno())
+    sys.excepthook = _explain
+
+
+def _explain(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if isinstance(error, InputError):
+        sys.stderr.write(f"{error}\n")
+    else:
+        sys.__excepthook__(kind, error, trace)

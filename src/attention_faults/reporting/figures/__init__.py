@@ -1,0 +1,22 @@
+"""Figures of the taxonomy study, and how they are saved."""
+
+from attention_faults.reporting.figures.agreement import agreement_dots, confusion_heatmap
+from attention_faults.reporting.figures.association import association_heatmap
+from attention_faults.reporting.figures.flows import alluvial
+from attention_faults.reporting.figures.heuristics import heuristics_coverage
+from attention_faults.reporting.figures.prevalence import dataset_comparison, framework_stack, label_bars
+from attention_faults.reporting.figures.style import save
+from attention_faults.reporting.figures.tree import taxonomy_tree
+
+__all__ = [
+    "agreement_dots",
+    "alluvial",
+    "association_heatmap",
+    "confusion_heatmap",
+    "dataset_comparison",
+    "framework_stack",
+    "heuristics_coverage",
+    "label_bars",
+    "save",
+    "taxonomy_tree",
+]

@@ -1,0 +1,63 @@
+"""Where results come from: commit, configuration, versions, seed, data."""
+
+import hashlib
+import importlib.metadata
+import json
+import platform
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from attention_faults.files import replacing
+from attention_faults.taxonomy.register import Entry
+
+UNKNOWN = "unknown (not a git checkout)"
+
+
+def write(path: Path, entry: Entry, records: Path, configuration: dict[str, Any], protocol: Path) -> None:
+    """Write the provenance of one dataset's results as JSON; the same state gives the same bytes."""
+    content = {
+        "dataset": {
+            "name": entry.name,
+            "version": entry.version,
+            "licence": entry.licence,
+            "population": entry.population,
+            "synthetic": entry.synthetic,
+            "sha256": _sha256(records),
+        },
+        "commit": _git("rev-parse", "HEAD"),
+        "uncommitted_changes": _git("status", "--porcelain").splitlines(),
+        "configuration": configuration,
+        "configuration_sha256": hashlib.sha256(_canonical(configuration).encode()).hexdigest(),
+        "protocol_sha256": _sha256(protocol),
+        "seed": configuration["seed"],
+        "python": platform.python_version(),
+        "versions": _versions(),
+    }
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _canonical(configuration: dict[str, Any]) -> str:
+    return json.dumps(configuration, sort_keys=True, separators=(",", ":"))
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _git(*arguments: str) -> str:
+    try:
+        command = ["git", *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603
+    except (OSError, subprocess.CalledProcessError):
+        return UNKNOWN
+
+
+def _versions() -> dict[str, str]:
+    """Versions of the libraries that the package needs to run."""
+    requirements = importlib.metadata.requires("attention-faults") or []
+    names = [re.split(r"[^A-Za-z0-9_.-]", line)[0] for line in requirements if "extra ==" not in line]
+    return {name: importlib.metadata.version(name) for name in [*names, "attention-faults"]}

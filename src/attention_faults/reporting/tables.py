@@ -1,0 +1,177 @@
+"""Tables as CSV (for programs), HTML (for the report) and LaTeX (for a paper)."""
+
+import csv
+import html
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from great_tables import GT
+
+from attention_faults.files import replacing
+
+LONG_TABLE = 40  # rows; a longer table is broken over the pages of a LaTeX document
+LONG_TEXT = 40  # characters; a column with longer cells is set as paragraphs in LaTeX
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_LINK = re.compile(r"https?://\S+", re.IGNORECASE)
+_LATEX = str.maketrans(
+    {
+        **{character: f"\\{character}" for character in "&%$#_{}"},
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "<": r"\textless{}",
+        ">": r"\textgreater{}",
+        "|": r"\textbar{}",
+        "`": r"\textasciigrave{}",
+        "[": "{[}",  # `\\` would read `[` and `*` as its arguments
+        "]": "{]}",
+        "*": "{*}",
+        "−": "$-$",
+        "∞": r"$\infty$",
+    }
+)
+
+
+def write(frame: pd.DataFrame, stem: str | os.PathLike[str], *, title: str, note: str) -> None:
+    """Write `stem`.csv, `stem`.html and `stem`.tex, each whole or not at all.
+
+    Equal frames give equal bytes. The index is not written.
+
+    Args:
+        frame: tidy table with unique text column names.
+        stem: path without suffix.
+        title: heading of the HTML table and caption of the LaTeX table.
+        note: limits of the data and reading help, shown below the table; may be empty.
+    Raises:
+        ValueError: if column names are repeated or not text.
+    """
+    if not frame.columns.is_unique or not all(isinstance(name, str) for name in frame.columns):
+        raise ValueError(f"column names must be unique text, got {list(frame.columns)}")
+    with replacing(f"{Path(stem)}.csv") as path:
+        to_csv(frame, path)
+    shown = _readable(frame)
+    numeric = [name for name in frame if _is_numeric(frame[name])]
+    with replacing(f"{Path(stem)}.html") as path:
+        path.write_text(_as_html(shown, numeric, title, note), encoding="utf-8", newline="\n")
+    with replacing(f"{Path(stem)}.tex") as path:
+        path.write_text(_as_latex(shown, numeric, title, note), encoding="utf-8", newline="\n")
+
+
+def to_csv(frame: pd.DataFrame, path: str | os.PathLike[str]) -> None:
+    """Write a frame as CSV: shortest exact floats, missing cells empty, text quoted, no formula in any cell."""
+    # text is quoted: csv leaves a carriage return bare when the line ends with a line feed
+    escape_spreadsheet(frame).to_csv(
+        path, index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC, encoding="utf-8"
+    )
+
+
+def escape_spreadsheet(frame: pd.DataFrame) -> pd.DataFrame:
+    """Prefix text that a spreadsheet would run as a formula with an apostrophe (OWASP, CSV injection).
+
+    Numbers stay numbers: only text (cells, categories, column names) beginning with one of
+    ``= + - @``, tab or carriage return is changed.
+    """
+    columns = {
+        name: cells if _is_numeric(cells) else cells.astype(object).map(_escape_formula)
+        for name, cells in frame.items()
+    }
+    return pd.DataFrame(columns, index=frame.index).rename(columns=_escape_formula)
+
+
+def _readable(frame: pd.DataFrame) -> pd.DataFrame:
+    """Every cell as text for people: rounded numbers, yes/no, nothing for a missing cell."""
+    return pd.DataFrame(
+        {name: cells.astype(object).map(_readable_cell) for name, cells in frame.items()},
+        columns=frame.columns,
+        dtype=object,
+    ).reset_index(drop=True)
+
+
+def _is_numeric(cells: pd.Series) -> bool:
+    return pd.api.types.is_numeric_dtype(cells) and not pd.api.types.is_bool_dtype(cells)
+
+
+def _escape_formula(value: object) -> object:
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+
+
+def _readable_cell(value: object) -> str:
+    match value:
+        case str():
+            return value
+        case bool() | np.bool_():
+            return "yes" if value else "no"
+        case int() | np.integer():
+            return _readable_integer(int(value))
+        case float() | np.floating() if not np.isnan(value):
+            return _readable_float(float(value))
+    return "" if pd.isna(value) else str(value)
+
+
+def _readable_integer(value: int) -> str:
+    # four digits stay together: they may be a year
+    text = f"{abs(value):,}" if abs(value) >= 10_000 else str(abs(value))
+    return f"−{text}" if value < 0 else text
+
+
+def _readable_float(value: float) -> str:
+    size = abs(value)
+    if np.isinf(size):
+        text = "∞"
+    elif size >= 1000:
+        text = f"{size:,.1f}" if size < 1e9 else f"{size:.2e}"
+    elif size == 0 or size >= 0.0005:
+        text = f"{size:.3f}"
+    else:
+        text = f"{size:.1e}".replace("-", "−")
+    return f"−{text}" if value < 0 else text
+
+
+def _as_html(shown: pd.DataFrame, numeric: list[str], title: str, note: str) -> str:
+    table = GT(shown, id="table").tab_header(title=title)
+    if note:
+        table = table.tab_source_note(note)
+    text = [name for name in shown if name not in numeric]
+    if numeric:
+        table = table.cols_align("right", columns=numeric)
+    if text:
+        table = table.cols_align("left", columns=text)
+    for name in text:
+        links = np.flatnonzero(shown[name].str.fullmatch(_LINK))
+        if links.size:
+            table = table.fmt(_link, columns=name, rows=links.tolist())
+    page = table.tab_options(
+        table_font_size="13px", data_row_padding="4px", heading_align="left", column_labels_font_weight="bold"
+    ).as_raw_html(make_page=True)
+    return str(page).replace("</head>", f"<title>{html.escape(title)}</title>\n</head>", 1)
+
+
+def _link(url: str) -> str:
+    escaped = html.escape(url)
+    # a new window: the report shows tables in frames, where other sites refuse to open
+    return f'<a href="{escaped}" target="_blank" rel="noopener noreferrer">{escaped}</a>'
+
+
+def _as_latex(shown: pd.DataFrame, numeric: list[str], title: str, note: str) -> str:
+    """LaTeX for the packages booktabs and, from LONG_TABLE rows on, longtable."""
+    wide = [name for name in shown if name not in numeric and shown[name].str.len().max() > LONG_TEXT]
+    paragraph = f"p{{{0.8 / max(len(wide), 1):.2f}\\linewidth}}"
+    columns = "".join("r" if name in numeric else paragraph if name in wide else "l" for name in shown)
+    style = shown.map(_escape_latex).rename(columns=_escape_latex).style.hide(axis="index")
+    caption = _escape_latex(title)
+    below = f"{{\\footnotesize {_escape_latex(note)}\\par}}\n" if note else ""
+    if len(shown) > LONG_TABLE:
+        long = style.to_latex(hrules=True, column_format=columns, caption=caption, environment="longtable")
+        return f"{long}{below}"
+    end = "\\end{table}\n"
+    table = style.to_latex(hrules=True, column_format=columns, caption=caption, position="htbp")
+    return f"{table.removesuffix(end)}{below}{end}"
+
+
+def _escape_latex(text: str) -> str:
+    # repeated hyphens would be set as a dash
+    return re.sub("-(?=-)", "-{}", " ".join(text.split()).translate(_LATEX))

@@ -1,0 +1,68 @@
+"""The configuration of a study."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from attention_faults import settings
+from attention_faults.settings import Settings
+
+Count = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Interval(Settings):
+    """Confidence level, and draws of the project-clustered bootstrap."""
+
+    level: Annotated[float, Field(gt=0, lt=1)]
+    draws: Annotated[int, Field(ge=100)]
+
+
+class Association(Settings):
+    """Which labels the facets are tested against, and draws of the permutation test."""
+
+    outcomes: list[str]
+    permutations: Annotated[int, Field(ge=99)]
+    power: Annotated[float, Field(gt=0, lt=1)]
+
+
+class Heuristics(Settings):
+    """Thresholds of rule mining, and draws of its permutation nulls."""
+
+    min_support: Count
+    min_confidence: Share
+    rules: Count
+    min_antecedent: Count
+    permutations: Annotated[int, Field(ge=19)]
+    grid_permutations: Annotated[int, Field(ge=19)]
+    folds: Annotated[int, Field(ge=2)]
+
+
+class Suggestion(Settings):
+    """Weight of the prior, in faults, and folds of the evaluation."""
+
+    prior_weight: Annotated[float, Field(gt=0)]
+    folds: Annotated[int, Field(ge=2)]
+
+
+class Study(Settings):
+    """One study: its datasets, seed and thresholds."""
+
+    registers: Annotated[list[Path], Field(min_length=1)]
+    datasets: Annotated[list[str], Field(min_length=1)]
+    claims: Path
+    seed: Annotated[int, Field(ge=0)]
+    interval: Interval
+    association: Association
+    heuristics: Heuristics
+    suggestion: Suggestion
+
+
+def load(configuration: object) -> Study:
+    """Check a configuration.
+
+    Raises:
+        InputError: with every key that is unknown, missing or of the wrong kind.
+    """
+    return settings.parse(Study, configuration, "configuration")

@@ -1,0 +1,134 @@
+"""The default target, offline, on the embedded dataset and a user's own of another shape."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import nbclient
+import nbformat
+import pandas as pd
+import pytest
+from support.project import EVIL, ROOT, Run, snakemake
+
+pytestmark = pytest.mark.xdist_group("workflow")
+
+STABLE = (".csv", ".html", ".tex", ".svg", ".png", ".pdf", ".json")
+
+
+def results(run: Run) -> dict[str, bytes]:
+    """Return name -> content of every result that two runs must agree on."""
+    found = sorted(run.results.rglob("*"))
+    return {
+        str(path.relative_to(run.results)): path.read_bytes()
+        for path in found
+        if path.suffix in STABLE and path.name != "report.html" and "timings" not in path.parts
+    }
+
+
+def read(run: Run, dataset: str, table: str) -> pd.DataFrame:
+    return pd.read_csv(run.results / dataset / "tables" / f"{table}.csv", keep_default_na=False)
+
+
+def test_every_table_and_figure_comes_in_all_its_formats(finished: Run) -> None:
+    for dataset in ("github_2026", "own", "compare"):
+        for folder, formats in (("tables", {".csv", ".html", ".tex"}), ("figures", {".png", ".svg", ".pdf"})):
+            files = list((finished.results / dataset / folder).iterdir())
+            stems = {path.stem for path in files}
+            assert stems
+            assert len(files) == 3 * len(stems)
+            assert {path.suffix for path in files} == formats
+            assert all(path.stat().st_size > 0 for path in files)
+
+
+def test_a_second_run_has_nothing_to_do_and_says_so(finished: Run) -> None:
+    again = snakemake(finished.folder, "--configfile", "test.yaml")
+    assert again.returncode == 0
+    assert "Nothing to be done" in again.stdout
+
+
+def test_two_clean_runs_give_the_same_bytes(finished: Run, run_offline: Callable[[str], Run]) -> None:
+    first, second = results(finished), results(run_offline("second"))
+    assert first.keys() == second.keys()
+    assert len(first) > 100
+    assert [name for name in first if first[name] != second[name]] == []
+
+
+def test_own_dataset_of_another_shape_gets_the_same_study(finished: Run) -> None:
+    prevalence = read(finished, "own", "prevalence")
+    counts = prevalence[(prevalence["population"] == "all") & (prevalence["facet"] == "root_cause")]
+    assert counts["label"].tolist() == ["wrong_fill", "None", "mixed", "merged", "step_missing", "order"]
+    assert counts["count"].astype(int).sum() == 120
+    rules = read(finished, "own", "heuristics").query("analysis == 'primary'")
+    assert ("symptom=slow", "None") in set(zip(rules["antecedent"], rules["consequent"], strict=True))
+    names = {path.stem for path in (finished.results / "own" / "tables").iterdir()}
+    assert "agreement" not in names  # it has no ratings
+
+
+def test_synthetic_data_is_called_synthetic_wherever_it_is_shown(finished: Run) -> None:
+    for path in (finished.results / "own").rglob("*.html"):
+        assert "SYNTHETIC DATA" in path.read_text(), path
+    for path in (finished.results / "own" / "figures").glob("*.svg"):
+        assert "SYNTHETIC DATA" in path.read_text(), path
+    assert not any("SYNTHETIC DATA" in path.read_text() for path in (finished.results / "github_2026/tables").glob("*.html"))
+
+
+def test_limits_of_the_embedded_dataset_stand_under_every_table(finished: Run) -> None:
+    for path in (finished.results / "github_2026" / "tables").glob("*.html"):
+        assert "not the 555 faults of Jahan et al." in " ".join(path.read_text().split()), path
+
+
+def test_comparison_holds_both_datasets(finished: Run) -> None:
+    table = pd.read_csv(finished.results / "compare/tables/datasets.csv", keep_default_na=False)
+    specific = table[(table["facet"] == "scope") & (table["label"] == "attention_specific")].iloc[0]
+    assert float(specific["github_2026 count"]) == 254
+    assert 0 < float(specific["own share"]) < 1
+
+
+def test_adjudicated_labels_equal_the_records(finished: Run) -> None:
+    assert read(finished, "github_2026", "adjudication")["different"].tolist() == [0] * 7
+
+
+def test_formula_cells_are_escaped_on_export(finished: Run) -> None:
+    observed = read(finished, "own", "records")["observed"]
+    assert observed[0] == EVIL
+    assert set(observed[1:]) == {"'=1+1"}
+
+
+def test_provenance_names_configuration_seed_and_versions(finished: Run) -> None:
+    content = json.loads((finished.results / "own" / "provenance.json").read_text())
+    assert content["seed"] == content["configuration"]["seed"]
+    assert content["dataset"]["synthetic"] is True
+    assert content["versions"]["pandas"] == pd.__version__
+
+
+def test_committed_inventory_is_the_one_the_rule_writes(finished: Run) -> None:
+    assert (finished.folder / "docs/inventory.md").read_bytes() == (ROOT / "docs/inventory.md").read_bytes()
+
+
+def test_notebook_walks_through_the_results(finished: Run) -> None:
+    notebook = nbformat.read(finished.folder / "notebooks/taxonomy.ipynb", as_version=4)
+    nbclient.NotebookClient(notebook, resources={"metadata": {"path": str(finished.folder)}}).execute()
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    kinds = [kind for output in outputs for kind in output.get("data", {})]
+    assert kinds.count("image/png") == 3
+    assert kinds.count("text/html") >= 6
+
+
+def test_timings_are_kept_for_every_rule_of_a_dataset(finished: Run) -> None:
+    timed = {path.stem for path in (finished.results / "github_2026/timings").glob("*.tsv")}
+    assert {"validate_dataset", "derive_heuristics", "draw_taxonomy", "render_report"} <= timed
+
+
+def test_targets_can_be_named(finished: Run) -> None:
+    for target in ("tables", "figures", "taxonomy", "reports"):
+        planned = snakemake(finished.folder, "--configfile", "test.yaml", "--dry-run", "--forceall", target)
+        assert planned.returncode == 0, planned.stdout
+        assert "total" in planned.stdout
+
+
+def test_nothing_half_written_is_left(finished: Run) -> None:
+    assert [path for path in finished.results.rglob(".*")] == []
+
+
+def folder_is_untouched(folder: Path) -> bool:
+    return not any(path.is_file() and "logs" not in path.parts for path in (folder / "results").rglob("*"))
