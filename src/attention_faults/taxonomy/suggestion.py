@@ -217,8 +217,9 @@ def _held_out_ranks(
 
 
 def _ranks(scores: Floats | Integers) -> Integers:
-    """Rank labels along the last axis, the highest score first, ties in order."""
-    return np.argsort(np.argsort(-scores, axis=-1, kind="stable"), axis=-1)
+    """Rank labels along the last axis: the highest score is 0, ties in order, labels never seen come last."""
+    ranks = np.argsort(np.argsort(-scores, axis=-1, kind="stable"), axis=-1)
+    return np.where(scores > 0, ranks, scores.shape[-1])
 
 
 def _shares(counts: Integers, cells: Cells, itemsets: Itemsets, prior_weight: float) -> Floats:
