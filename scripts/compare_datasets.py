@@ -1,7 +1,5 @@
 """Put all selected datasets side by side."""
 
-from snakemake.script import snakemake
-
 from attention_faults import job
 from attention_faults.reporting import figures, tables
 from attention_faults.taxonomy import comparison

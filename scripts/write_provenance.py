@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-from snakemake.script import snakemake
-
 from attention_faults import job
 from attention_faults.reporting import provenance
 

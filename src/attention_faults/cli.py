@@ -2,12 +2,9 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-import pandas as pd
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from attention_faults import settings
 from attention_faults.errors import InputError
@@ -17,9 +14,7 @@ from attention_faults.taxonomy.schema import Schema
 DATA = Path(__file__).parents[2] / "data"
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-RegisterOption = Annotated[Path, typer.Option(help="Register of fault datasets (CSV).")]
-DatasetOption = Annotated[str, typer.Option(help="Name of a dataset in the register.")]
-Label = Annotated[str | None, typer.Option()]
+Label = Annotated[str | None, typer.Option(help="A label of the codebook.")]
 
 
 def main() -> None:
@@ -64,18 +59,14 @@ def suggest(
         Path(entry.path), settings.read(Schema, entry.schema), codebook.load(entry.codebook)
     )
     for outcome in ("category", "root_cause"):
-        Console().print(_as_table(suggestion.suggest(records, observed, outcome=outcome, top=top), outcome))
+        ranked = suggestion.suggest(records, observed, outcome=outcome, top=top)
+        typer.echo(f"{outcome}, of {ranked['matching'].iloc[0]} faults with these observations:")
+        for row in ranked.itertuples():
+            typer.echo(_line(row))
+            # one URL a line, unbroken: terminals make it a link
+            typer.echo("".join(f"      {url}\n" for url in row.example_urls.split("; ") if url), nl=False)
 
 
-def _as_table(ranked: pd.DataFrame, outcome: str) -> Table:
-    table = Table(outcome, "probability", "95% interval", "lift", "faults", "examples")
-    for row in ranked.itertuples():
-        table.add_row(
-            row.label,
-            f"{row.probability:.0%}",
-            f"{row.low:.0%} to {row.high:.0%}",
-            f"{row.lift:.1f}",
-            f"{row.count} of {row.matching}",
-            "\n".join(row.example_urls),
-        )
-    return table
+def _line(row: Any) -> str:
+    interval = f"({row.low:.0%} to {row.high:.0%})"
+    return f"  {row.label:32}{row.probability:4.0%} {interval:15} lift {row.lift:4.1f}  {row.count} faults"

@@ -10,7 +10,7 @@ from attention_faults.errors import InputError
 def log_to(path: str) -> None:
     """Send all that this process prints to `path`, tracebacks too; a user's input error comes without one."""
     # file descriptors, not sys.stderr: what compiled libraries and a dying interpreter print counts too
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
     os.dup2(descriptor, sys.stdout.fileno())
     os.dup2(descriptor, sys.stderr.fileno())
     sys.excepthook = _explain

@@ -250,3 +250,9 @@ def test_the_same_seed_gives_the_same_bytes_whatever_the_order_of_records(record
 def test_a_single_project_leaves_accuracy_undefined():
     found = evaluated(to_frame(sampled(3)).assign(project="p"))
     assert found.drop(columns=["outcome", "top", "n"]).isna().all().all()
+
+
+def test_an_outcome_with_a_single_label_is_nothing_to_suggest():
+    found = evaluated(to_frame(sampled(4)).assign(category=pd.Categorical(["k1"] * 400)))
+    assert len(found) == 0
+    assert found.columns[:4].tolist() == ["outcome", "top", "n", "accuracy"]

@@ -3,20 +3,25 @@
 
 def records_file(wildcards):
     entry = DATASETS[wildcards.dataset]
-    return f"results/{entry.name}/source/{Path(entry.path).name}" if entry.is_remote else entry.path
+    return (
+        f"results/{entry.name}/source/{Path(entry.path).name}"
+        if entry.is_remote
+        else entry.path
+    )
 
 
 def agreement_table(wildcards):
     """Agreement of the ratings, for datasets that have any."""
-    return [f"results/{wildcards.dataset}/tables/agreement.csv"] if wildcards.dataset in RATED else []
+    return (
+        f"results/{wildcards.dataset}/tables/agreement.csv"
+        if wildcards.dataset in RATED
+        else []
+    )
 
 
 rule fetch_dataset:
     output:
         "results/{dataset}/source/{file}",
-    params:
-        url=lambda wildcards: DATASETS[wildcards.dataset].path,
-        sha256=lambda wildcards: DATASETS[wildcards.dataset].sha256,
     log:
         "results/{dataset}/logs/fetch_dataset/{file}.log",
     benchmark:
@@ -24,6 +29,9 @@ rule fetch_dataset:
     retries: 3
     conda:
         "../../environment.yml"
+    params:
+        url=lambda wildcards: DATASETS[wildcards.dataset].path,
+        sha256=lambda wildcards: DATASETS[wildcards.dataset].sha256,
     script:
         "../../scripts/fetch_dataset.py"
 
@@ -34,18 +42,18 @@ rule validate_dataset:
         schema=lambda wildcards: DATASETS[wildcards.dataset].schema,
         codebook=lambda wildcards: DATASETS[wildcards.dataset].codebook,
     output:
-        dataset="results/{dataset}/records.parquet",
         **table("records", "Dataset"),
-    params:
-        sha256=lambda wildcards: DATASETS[wildcards.dataset].sha256,
-        note=note,
-        limits=lambda wildcards: SCHEMAS[wildcards.dataset].limits,
+        dataset="results/{dataset}/records.parquet",
     log:
         "results/{dataset}/logs/validate_dataset.log",
     benchmark:
         "results/{dataset}/timings/validate_dataset.tsv"
     conda:
         "../../environment.yml"
+    params:
+        sha256=lambda wildcards: DATASETS[wildcards.dataset].sha256,
+        note=note,
+        limits=lambda wildcards: SCHEMAS[wildcards.dataset].limits,
     script:
         "../../scripts/validate_dataset.py"
 
@@ -56,16 +64,16 @@ rule adjudicate:
         records="results/{dataset}/records.parquet",
         codebook=lambda wildcards: DATASETS[wildcards.dataset].codebook,
     output:
-        labels="results/{dataset}/adjudicated.csv",
         **table("adjudication", "Dataset"),
-    params:
-        note=note,
+        labels="results/{dataset}/adjudicated.csv",
     log:
         "results/{dataset}/logs/adjudicate.log",
     benchmark:
         "results/{dataset}/timings/adjudicate.tsv"
     conda:
         "../../environment.yml"
+    params:
+        note=note,
     script:
         "../../scripts/adjudicate.py"
 
@@ -78,16 +86,16 @@ rule measure_agreement:
     output:
         **table("agreement", "Agreement"),
         **table("confusion", "Agreement"),
-    params:
-        interval=config["interval"],
-        seed=config["seed"],
-        note=note,
     log:
         "results/{dataset}/logs/measure_agreement.log",
     benchmark:
         "results/{dataset}/timings/measure_agreement.tsv"
     conda:
         "../../environment.yml"
+    params:
+        interval=config["interval"],
+        seed=config["seed"],
+        note=note,
     script:
         "../../scripts/measure_agreement.py"
 
@@ -99,16 +107,16 @@ rule measure_prevalence:
     output:
         **table("prevalence", "Prevalence"),
         **table("scope_by_group", "Prevalence"),
-    params:
-        interval=config["interval"],
-        seed=config["seed"],
-        note=note,
     log:
         "results/{dataset}/logs/measure_prevalence.log",
     benchmark:
         "results/{dataset}/timings/measure_prevalence.tsv"
     conda:
         "../../environment.yml"
+    params:
+        interval=config["interval"],
+        seed=config["seed"],
+        note=note,
     script:
         "../../scripts/measure_prevalence.py"
 
@@ -120,17 +128,17 @@ rule test_associations:
     output:
         **table("association", "Association"),
         **table("association_cells", "Association"),
-    params:
-        association=config["association"],
-        level=config["interval"]["level"],
-        seed=config["seed"],
-        note=note,
     log:
         "results/{dataset}/logs/test_associations.log",
     benchmark:
         "results/{dataset}/timings/test_associations.tsv"
     conda:
         "../../environment.yml"
+    params:
+        association=config["association"],
+        level=config["interval"]["level"],
+        seed=config["seed"],
+        note=note,
     script:
         "../../scripts/test_associations.py"
 
@@ -144,17 +152,17 @@ rule derive_heuristics:
         **table("heuristics_summary", "Heuristics"),
         **table("heuristics_grid", "Heuristics"),
         **table("heuristics_significance", "Heuristics"),
-    params:
-        heuristics=config["heuristics"],
-        interval=config["interval"],
-        seed=config["seed"],
-        note=note,
     log:
         "results/{dataset}/logs/derive_heuristics.log",
     benchmark:
         "results/{dataset}/timings/derive_heuristics.tsv"
     conda:
         "../../environment.yml"
+    params:
+        heuristics=config["heuristics"],
+        interval=config["interval"],
+        seed=config["seed"],
+        note=note,
     script:
         "../../scripts/derive_heuristics.py"
 
@@ -165,17 +173,17 @@ rule evaluate_suggestions:
         codebook=lambda wildcards: DATASETS[wildcards.dataset].codebook,
     output:
         **table("suggestions", "Suggestions"),
-    params:
-        suggestion=config["suggestion"],
-        interval=config["interval"],
-        seed=config["seed"],
-        note=note,
     log:
         "results/{dataset}/logs/evaluate_suggestions.log",
     benchmark:
         "results/{dataset}/timings/evaluate_suggestions.tsv"
     conda:
         "../../environment.yml"
+    params:
+        suggestion=config["suggestion"],
+        interval=config["interval"],
+        seed=config["seed"],
+        note=note,
     script:
         "../../scripts/evaluate_suggestions.py"
 
@@ -189,15 +197,15 @@ rule check_claims:
         agreement=agreement_table,
     output:
         **table("claims", "Claims"),
-    params:
-        population=lambda wildcards: DATASETS[wildcards.dataset].population,
-        note=note,
     log:
         "results/{dataset}/logs/check_claims.log",
     benchmark:
         "results/{dataset}/timings/check_claims.tsv"
     conda:
         "../../environment.yml"
+    params:
+        population=lambda wildcards: DATASETS[wildcards.dataset].population,
+        note=note,
     script:
         "../../scripts/check_claims.py"
 
@@ -212,14 +220,14 @@ rule draw_taxonomy:
         **figure("category_shares", "Prevalence"),
         **figure("root_cause_shares", "Prevalence"),
         **figure("symptom_to_category", "Association"),
-    params:
-        note=note,
     log:
         "results/{dataset}/logs/draw_taxonomy.log",
     benchmark:
         "results/{dataset}/timings/draw_taxonomy.tsv"
     conda:
         "../../environment.yml"
+    params:
+        note=note,
     script:
         "../../scripts/draw_taxonomy.py"
 
@@ -230,14 +238,14 @@ rule draw_frameworks:
         codebook=lambda wildcards: DATASETS[wildcards.dataset].codebook,
     output:
         **figure("frameworks", "Prevalence"),
-    params:
-        note=note,
     log:
         "results/{dataset}/logs/draw_frameworks.log",
     benchmark:
         "results/{dataset}/timings/draw_frameworks.tsv"
     conda:
         "../../environment.yml"
+    params:
+        note=note,
     script:
         "../../scripts/draw_frameworks.py"
 
@@ -248,14 +256,15 @@ rule draw_associations:
         codebook=lambda wildcards: DATASETS[wildcards.dataset].codebook,
     output:
         **figure("symptom_by_root_cause", "Association"),
-    params:
-        note=note,
     log:
         "results/{dataset}/logs/draw_associations.log",
     benchmark:
         "results/{dataset}/timings/draw_associations.tsv"
     conda:
         "../../environment.yml"
+    params:
+        level=config["interval"]["level"],
+        note=note,
     script:
         "../../scripts/draw_associations.py"
 
@@ -267,14 +276,14 @@ rule draw_heuristics:
         summary="results/{dataset}/tables/heuristics_summary.csv",
     output:
         **figure("heuristics_coverage", "Heuristics"),
-    params:
-        note=note,
     log:
         "results/{dataset}/logs/draw_heuristics.log",
     benchmark:
         "results/{dataset}/timings/draw_heuristics.tsv"
     conda:
         "../../environment.yml"
+    params:
+        note=note,
     script:
         "../../scripts/draw_heuristics.py"
 
@@ -286,13 +295,13 @@ rule draw_agreement:
     output:
         **figure("agreement_by_facet", "Agreement"),
         **figure("category_confusion", "Agreement"),
-    params:
-        note=note,
     log:
         "results/{dataset}/logs/draw_agreement.log",
     benchmark:
         "results/{dataset}/timings/draw_agreement.tsv"
     conda:
         "../../environment.yml"
+    params:
+        note=note,
     script:
         "../../scripts/draw_agreement.py"

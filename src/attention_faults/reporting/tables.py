@@ -5,6 +5,7 @@ import html
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,8 +15,9 @@ from attention_faults.files import replacing
 
 LONG_TABLE = 40  # rows; a longer table is broken over the pages of a LaTeX document
 LONG_TEXT = 40  # characters; a column with longer cells is set as paragraphs in LaTeX
+MINUS = "\N{MINUS SIGN}"
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = re.compile(r"'*[=+\-@\t\r]")
 _LINK = re.compile(r"https?://\S+", re.IGNORECASE)
 _LATEX = str.maketrans(
     {
@@ -30,50 +32,70 @@ _LATEX = str.maketrans(
         "[": "{[}",  # `\\` would read `[` and `*` as its arguments
         "]": "{]}",
         "*": "{*}",
-        "−": "$-$",
+        MINUS: "$-$",
         "∞": r"$\infty$",
     }
 )
 
 
-def write(frame: pd.DataFrame, stem: str | os.PathLike[str], *, title: str, note: str) -> None:
-    """Write `stem`.csv, `stem`.html and `stem`.tex, each whole or not at all.
+def write(frame: pd.DataFrame, path: str | os.PathLike[str], *, title: str, note: str) -> None:
+    """Write a table as CSV, HTML and LaTeX, each file whole or not at all.
 
     Equal frames give equal bytes. The index is not written.
 
     Args:
         frame: tidy table with unique text column names.
-        stem: path without suffix.
+        path: of the CSV file; the suffix may be left out. The other two lie beside it.
         title: heading of the HTML table and caption of the LaTeX table.
         note: limits of the data and reading help, shown below the table; may be empty.
+
+    Raises:
+        ValueError: if column names are repeated or not text.
+    """
+    write_csv(frame, Path(path).with_suffix(".csv"))
+    shown = _readable(frame)
+    numeric = [str(name) for name in frame if _is_numeric(frame[name])]
+    with replacing(Path(path).with_suffix(".html")) as file:
+        file.write_text(_as_html(shown, numeric, title, note), encoding="utf-8", newline="\n")
+    with replacing(Path(path).with_suffix(".tex")) as file:
+        file.write_text(_as_latex(shown, numeric, title, note), encoding="utf-8", newline="\n")
+
+
+def write_csv(frame: pd.DataFrame, path: str | os.PathLike[str]) -> None:
+    """Write a frame for programs: shortest exact numbers, quoted text, missing cells empty, no formulas.
+
     Raises:
         ValueError: if column names are repeated or not text.
     """
     if not frame.columns.is_unique or not all(isinstance(name, str) for name in frame.columns):
         raise ValueError(f"column names must be unique text, got {list(frame.columns)}")
-    with replacing(f"{Path(stem)}.csv") as path:
-        to_csv(frame, path)
-    shown = _readable(frame)
-    numeric = [name for name in frame if _is_numeric(frame[name])]
-    with replacing(f"{Path(stem)}.html") as path:
-        path.write_text(_as_html(shown, numeric, title, note), encoding="utf-8", newline="\n")
-    with replacing(f"{Path(stem)}.tex") as path:
-        path.write_text(_as_latex(shown, numeric, title, note), encoding="utf-8", newline="\n")
+    truths = frame.select_dtypes(["bool", "boolean"]).map(str, na_action="ignore")
+    with replacing(path) as file:
+        escape_spreadsheet(frame.assign(**truths)).to_csv(
+            file, index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC, encoding="utf-8"
+        )
 
 
-def to_csv(frame: pd.DataFrame, path: str | os.PathLike[str]) -> None:
-    """Write a frame as CSV: shortest exact floats, missing cells empty, text quoted, no formula in any cell."""
-    # text is quoted: csv leaves a carriage return bare when the line ends with a line feed
-    escape_spreadsheet(frame).to_csv(
-        path, index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC, encoding="utf-8"
+def read(path: str | os.PathLike[str]) -> pd.DataFrame:
+    """Read what `write_csv` wrote: quoted cells are text, others numbers.
+
+    Missing text comes back as "", a missing number as NaN, a truth value as the text True or False; a column
+    without any value is numeric; whole numbers are integers.
+    """
+    with Path(path).open(encoding="utf-8", newline="") as file:
+        header, *rows = csv.reader(file, quoting=csv.QUOTE_NONNUMERIC)
+    columns = zip(*rows, strict=True) if rows else [()] * len(header)
+    names = [_unescape_formula(str(name)) for name in header]
+    return pd.DataFrame(
+        {name: _typed(pd.Series(cells, dtype=object)) for name, cells in zip(names, columns, strict=True)}
     )
 
 
 def escape_spreadsheet(frame: pd.DataFrame) -> pd.DataFrame:
     """Prefix text that a spreadsheet would run as a formula with an apostrophe (OWASP, CSV injection).
 
-    Numbers stay numbers: only text (cells, categories, column names) beginning with one of
-    ``= + - @``, tab or carriage return is changed.
+    Numbers stay numbers: only text (cells, categories, column names) is changed that begins with one of
+    ``= + - @``, tab or carriage return, or with apostrophes before these, so that `read` can undo it.
     """
     columns = {
         name: cells if _is_numeric(cells) else cells.astype(object).map(_escape_formula)
@@ -96,10 +118,23 @@ def _is_numeric(cells: pd.Series) -> bool:
 
 
 def _escape_formula(value: object) -> object:
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+    return f"'{value}" if isinstance(value, str) and _FORMULA.match(value) else value
 
 
-def _readable_cell(value: object) -> str:
+def _unescape_formula(value: str) -> str:
+    return value[1:] if value.startswith("'") and _FORMULA.match(value) else value
+
+
+def _typed(cells: pd.Series) -> pd.Series:
+    """Turn text and numbers into a column of one type."""
+    if any(isinstance(cell, str) and cell for cell in cells):
+        return cells.astype(str).map(_unescape_formula)
+    numbers = pd.to_numeric(cells.replace("", np.nan))
+    whole = len(numbers) and np.isfinite(numbers).all() and (numbers % 1 == 0).all()
+    return numbers.astype(np.int64) if whole else numbers.astype(float)
+
+
+def _readable_cell(value: Any) -> str:
     match value:
         case str():
             return value
@@ -115,7 +150,7 @@ def _readable_cell(value: object) -> str:
 def _readable_integer(value: int) -> str:
     # four digits stay together: they may be a year
     text = f"{abs(value):,}" if abs(value) >= 10_000 else str(abs(value))
-    return f"−{text}" if value < 0 else text
+    return f"{MINUS}{text}" if value < 0 else text
 
 
 def _readable_float(value: float) -> str:
@@ -127,8 +162,8 @@ def _readable_float(value: float) -> str:
     elif size == 0 or size >= 0.0005:
         text = f"{size:.3f}"
     else:
-        text = f"{size:.1e}".replace("-", "−")
-    return f"−{text}" if value < 0 else text
+        text = f"{size:.1e}".replace("-", MINUS)
+    return f"{MINUS}{text}" if value < 0 else text
 
 
 def _as_html(shown: pd.DataFrame, numeric: list[str], title: str, note: str) -> str:

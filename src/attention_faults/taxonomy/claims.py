@@ -80,7 +80,7 @@ def measure(
         "projects": records["project"].nunique(),
         "attention_specific_categories": specific["category"].nunique(),
         "attention_specific_root_causes": specific["root_cause"].nunique(),
-        "heuristics": primary["rules"],
+        "heuristics": primary["rules_found"],
     }
     if "framework" in records:
         counts["frameworks"] = records["framework"].nunique()

@@ -15,6 +15,7 @@ from attention_faults.taxonomy.schema import NEEDED, Column, Schema
 CONTROL_CHARACTER = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]"
 # no user and no backslash in the authority: programs disagree on which host such an address names
 URL = r"https?://[^\W_][^\s/?#@:\\]*(:[0-9]{1,5})?([/?#][^\s\\]*)?"
+HINTED_VALUES = 1_000  # of a column; one with more different wrong values is another column
 UNIQUE = ("record_id", "url")
 
 
@@ -137,9 +138,9 @@ def _check_column(cells: pd.Series, name: str, column: Column, book: Codebook, p
     if valid:
         wrong = readable & ~cells.isin(valid)
         known = [*valid, *column.labels]
-        hints = {value: nearest(value, known) for value in cells[wrong].unique()}
+        hints = {value: nearest(value, known) for value in cells[wrong].unique()[:HINTED_VALUES]}
         unknown = _unknown(column, valid)
-        problems.add(name, wrong, (f"is {unknown}{hints[value]}" for value in cells[wrong]))
+        problems.add(name, wrong, (f"is {unknown}{hints.get(value, '')}" for value in cells[wrong]))
 
 
 def _is_url(cells: pd.Series) -> pd.Series:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, time
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import openpyxl
@@ -154,14 +154,11 @@ def _as_text_column(path: Path, name: str, column: pa.ChunkedArray) -> pa.Chunke
 
 def _read_workbook(path: Path, sheet: str | None) -> TextTable:
     # openpyxl warns of every style and extension that it leaves out
-    with warnings.catch_warnings(action="ignore"):
-        _refuse_zip_bomb(path)
+    with warnings.catch_warnings(action="ignore"), path.open("rb") as stream:
+        _refuse_zip_bomb(path, stream)
         with _damage_reported(path):
-            workbook = openpyxl.load_workbook(path, read_only=True, keep_links=False)
-        try:
-            return _read_sheet(path, workbook, sheet)
-        finally:
-            workbook.close()
+            workbook = openpyxl.load_workbook(stream, read_only=True, keep_links=False)
+        return _read_sheet(path, workbook, sheet)
 
 
 @contextmanager
@@ -174,8 +171,8 @@ def _damage_reported(path: Path) -> Iterator[None]:
         raise InputError(f"{path}: not a readable XLSX workbook: {reason}") from error
 
 
-def _refuse_zip_bomb(path: Path) -> None:
-    with _damage_reported(path), zipfile.ZipFile(path) as archive:
+def _refuse_zip_bomb(path: Path, stream: IO[bytes]) -> None:
+    with _damage_reported(path), zipfile.ZipFile(stream) as archive:
         unpacked = sum(entry.file_size for entry in archive.infolist())
     if unpacked > MAX_WORKBOOK_BYTES:
         raise InputError(

@@ -5,16 +5,19 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal, cast, get_args
 
 import pooch
 
-from attention_faults.errors import InputError, nearest
-from attention_faults.taxonomy.reading import read_table
+from attention_faults.errors import InputError, nearest, shown
+from attention_faults.taxonomy.dataset import URL
+from attention_faults.taxonomy.reading import in_line_order, scan_table
 
 COLUMNS = ["name", "version", "path", "sha256", "licence", "population", "synthetic"]
 COLUMNS += ["schema", "codebook", "ratings"]
 OPTIONAL = ("sha256", "ratings")
+FILES = ("path", "schema", "codebook", "ratings")
+FOLDER_NAME = r"(?!compare$)[A-Za-z0-9][A-Za-z0-9_.-]*"  # results/compare/ holds all datasets side by side
 Population = Literal["authors", "independent"]
 
 
@@ -43,7 +46,7 @@ class Entry:
     @property
     def is_remote(self) -> bool:
         """Whether the records lie on a server."""
-        return bool(re.match(r"https?://", self.path))
+        return "://" in self.path
 
 
 def load(paths: Iterable[Path]) -> dict[str, Entry]:
@@ -55,19 +58,33 @@ def load(paths: Iterable[Path]) -> dict[str, Entry]:
     entries: dict[str, Entry] = {}
     problems: list[str] = []
     for path in paths:
-        table = read_table(path)
-        missing = [name for name in COLUMNS if name not in table.frame]
-        if missing:
-            raise InputError(f"{path}:1: there is no column `{name}`" for name in missing)
-        rows = cast("list[dict[str, str]]", table.frame.to_dict("records"))
-        for line, row in zip(table.lines.tolist(), rows, strict=True):
-            found = [f"{path}:{line}: {problem}" for problem in _problems(row, path.parent, entries)]
-            problems += found
-            if not found:
-                entries[row["name"]] = _entry(row, path.parent)
+        try:
+            _add(path, entries)
+        except InputError as error:
+            problems += error.problems
     if problems:
         raise InputError(problems)
     return entries
+
+
+def _add(path: Path, entries: dict[str, Entry]) -> None:
+    """Add the rows of one register to `entries`."""
+    table = scan_table(path)
+    seen = list(table.frame.columns)
+    missing = [name for name in COLUMNS if name not in seen]
+    if missing:
+        hints = [f"there is no column `{name}`{nearest(name, seen)}" for name in missing]
+        hints.append(f"the file has {table.contents}")
+        raise InputError(f"{table.header}: {hint}" for hint in hints)
+    problems = list(table.problems)
+    rows = cast("list[dict[str, str]]", table.frame.to_dict("records"))
+    for line, row in zip(table.lines.tolist(), rows, strict=True):
+        found = [(line, f"{path}:{line}: {problem}") for problem in _problems(row, path.parent, entries)]
+        problems += found
+        if not found:
+            entries[row["name"]] = _entry(row, path.parent)
+    if problems:
+        raise InputError(in_line_order(problems))
 
 
 def select(entries: dict[str, Entry], names: Iterable[str]) -> list[Entry]:
@@ -78,12 +95,12 @@ def select(entries: dict[str, Entry], names: Iterable[str]) -> list[Entry]:
     """
     problems = [
         f"configuration: key `datasets`: `{name}` is not in the register{nearest(name, entries)}"
-        for name in names
+        for name in dict.fromkeys(names)
         if name not in entries
     ]
     if problems:
         raise InputError(problems)
-    return [entries[name] for name in names]
+    return [entries[name] for name in dict.fromkeys(names)]
 
 
 def check_sha256(path: Path, expected: str) -> None:
@@ -103,38 +120,42 @@ def check_sha256(path: Path, expected: str) -> None:
 
 def _problems(row: dict[str, str], folder: Path, entries: dict[str, Entry]) -> list[str]:
     problems = [
-        f"column `{name}`: `` is empty, expected a value"
+        _wrong(row, name, "is empty, expected a value")
         for name in COLUMNS
-        if not row[name] and name not in OPTIONAL
+        if not row[name].strip() and name not in OPTIONAL
     ]
     if row["name"] in entries:
-        problems.append(f"column `name`: `{row['name']}` is registered already")
-    if row["name"] == "compare" or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", row["name"]):
-        problems.append(
-            f"column `name`: `{row['name']}` cannot name a folder of results; expected letters, digits, `_.-`"
-        )
-    for name, valid in (("population", ["authors", "independent"]), ("synthetic", ["yes", "no"])):
-        if row[name] and row[name] not in valid:
-            problems.append(
-                f"column `{name}`: `{row[name]}` is not one of {', '.join(valid)}{nearest(row[name], valid)}"
-            )
+        problems.append(_wrong(row, "name", "is registered already"))
+    if row["name"].strip() and not re.fullmatch(FOLDER_NAME, row["name"]):
+        problems.append(_wrong(row, "name", "cannot name a folder; expected letters, digits, `_.-`"))
+    for name, valid in (("population", get_args(Population)), ("synthetic", ("yes", "no"))):
+        if row[name].strip() and row[name] not in valid:
+            expected = f"is not one of {', '.join(valid)}{nearest(row[name], valid)}"
+            problems.append(_wrong(row, name, expected))
     if row["sha256"] and not re.fullmatch(r"[0-9a-fA-F]{64}", row["sha256"]):
-        problems.append(
-            f"column `sha256`: `{row['sha256']}` is not a checksum; expected 64 hexadecimal digits"
-        )
-    if "://" in row["path"] and not re.match(r"https?://", row["path"]):
-        problems.append(f"column `path`: `{row['path']}` is not a file or an http(s) address")
-    elif re.match(r"https?://", row["path"]) and not row["sha256"]:
-        problems.append("column `sha256`: `` is empty, expected the checksum of a dataset that is downloaded")
-    files = [
-        name for name in ("path", "schema", "codebook", "ratings") if row[name] and "://" not in row[name]
-    ]
+        problems.append(_wrong(row, "sha256", "is not a checksum; expected 64 hexadecimal digits"))
+    if "://" in row["path"] and not re.fullmatch(URL, row["path"]):
+        problems.append(_wrong(row, "path", "is not a file or an http(s) address"))
+    elif "://" in row["path"] and not row["sha256"]:
+        problems.append(_wrong(row, "sha256", "is empty, expected the checksum of what is downloaded"))
+    files = [name for name in FILES if row[name].strip() and not (name == "path" and "://" in row["path"])]
     problems += [
-        f"column `{name}`: `{row[name]}`: there is no file {folder / row[name]}"
+        _wrong(row, name, f"is not a file, seen from {folder}")
         for name in files
-        if not (folder / row[name]).is_file()
+        if not _is_file(folder / row[name])
     ]
     return problems
+
+
+def _wrong(row: dict[str, str], name: str, problem: str) -> str:
+    return f"column `{name}`: `{shown(row[name])}` {problem}"
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name longer than the file system allows
+        return False
 
 
 def _entry(row: dict[str, str], folder: Path) -> Entry:
@@ -161,5 +182,8 @@ def fetch(url: str, sha256: str, path: Path) -> None:
     """
     try:
         pooch.retrieve(url, f"sha256:{sha256}", fname=path.name, path=path.parent, progressbar=False)
-    except (OSError, ValueError) as error:  # requests' errors are OSErrors; pooch raises ValueError for a checksum
+    except (
+        OSError,
+        ValueError,
+    ) as error:  # an error of requests is an OSError, a wrong checksum a ValueError
         raise InputError(f"{url}: {error}") from error

@@ -143,7 +143,7 @@ def evaluate(
     for start, (name, prefix) in enumerate(_MEASURES.items()):
         part = slice(start, None, len(_MEASURES))
         columns |= {name: means[part], f"{prefix}low": low[part], f"{prefix}high": high[part]}
-    return pd.DataFrame(rows).assign(**columns)
+    return pd.DataFrame(rows, columns=["outcome", "top", "n"]).assign(**columns)
 
 
 def _problems(records: pd.DataFrame, observed: Mapping[str, str], outcome: str) -> list[str]:

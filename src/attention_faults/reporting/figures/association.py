@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from itertools import groupby
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
@@ -38,7 +39,7 @@ def association_heatmap(
     groups: Mapping[str, str] | None = None,
     level: float = 0.95,
 ) -> Figure:
-    """Adjusted residual of every label of a facet with every label of an outcome.
+    """Draw the adjusted residual of every label of a facet with every label of an outcome.
 
     Orange cells hold more faults than under independence, blue ones fewer; counts stand in the cells; a cell
     whose Benjamini-Hochberg adjusted p is below 1 - `level` is framed.
@@ -48,13 +49,17 @@ def association_heatmap(
         facet: across, for example symptom.
         outcome: down, for example root_cause.
         note: shown below.
-        groups: group of each label of the outcome, for example `Codebook.category_of`, named beside its rows.
+        groups: group of each label of the outcome, named beside its rows, for example `Codebook.category_of`.
         level: 1 minus the false discovery rate.
 
     Raises:
         ValueError: if a cell occurs twice, as when the cells of several samples are given.
     """
     ours = cells[(cells["facet"] == facet) & (cells["outcome"] == outcome)]
+    title = f"{style.heading(facet)} and {readable(outcome)} of {ours['n'].max():,} faults"
+    if ours.empty:
+        title = f"{style.heading(facet)} and {readable(outcome)}"
+        return style.nothing(title, f"No fault has both a {readable(facet)} and a {readable(outcome)}.", note)
     rows, columns = style.in_order(ours["outcome_label"]), style.in_order(ours["facet_label"])
     residual, support, p = (
         ours.pivot(index="outcome_label", columns="facet_label", values=name)
@@ -69,7 +74,6 @@ def association_heatmap(
     narrowest = max(0.27, LINE * style.lines(across) + 0.04) * len(columns)
     width = max(beside + narrowest, min(WIDTH, beside + 0.6 * len(columns)), NARROWEST)
     above = CHARACTER * max((len(line) for name in across for line in name.splitlines()), default=1)
-    title = f"{readable(facet).capitalize()} and {readable(outcome)}: residuals of {ours['n'].max():,} faults"
     figure = style.page(above + pitch * len(rows) + 0.9, title, note, width)
     axes = figure.subplots()
     mesh = axes.pcolormesh(
@@ -97,14 +101,20 @@ def association_heatmap(
     bar.set_label("adjusted residual", fontsize=SMALL)
     marks = [
         Patch(fill=False, edgecolor="black", linewidth=1.2, label=f"adjusted p < {1 - level:.2g}"),
-        Patch(fill=False, edgecolor=GREY, linewidth=0, hatch="/////", label=f"residual below −{NOTABLE:g}"),
+        Patch(
+            fill=False,
+            edgecolor=GREY,
+            linewidth=0,
+            hatch="/////",
+            label=f"residual below \N{MINUS SIGN}{NOTABLE:g}",
+        ),
     ]
     bar.ax.legend(handles=marks, loc="center left", bbox_to_anchor=(1.08, 0.5))
     return figure
 
 
 def _spans(rows: list[str], groups: Mapping[str, str]) -> list[tuple[str, int, int]]:
-    """Runs of rows of one group: its name in lines, first row, row after the last."""
+    """Return the runs of rows of one group: its name in lines, first row, row after the last."""
     spans = []
     start = 0
     for group, run in groupby(rows, key=lambda row: groups.get(row, "")):
@@ -116,9 +126,9 @@ def _spans(rows: list[str], groups: Mapping[str, str]) -> list[tuple[str, int, i
 
 
 def _mark_cells(
-    axes: Axes, mesh: QuadMesh, residual: np.ndarray, support: np.ndarray, framed: np.ndarray
+    axes: Axes, mesh: QuadMesh, residual: style.Floats, support: style.Floats, framed: npt.NDArray[np.bool_]
 ) -> None:
-    colours = mesh.to_rgba(residual)
+    colours = np.asarray(mesh.to_rgba(residual))
     for row, column in np.ndindex(residual.shape):
         if residual[row, column] < -NOTABLE:
             axes.add_patch(
@@ -131,7 +141,7 @@ def _mark_cells(
             axes.add_patch(inset)
         if support[row, column] > 0:
             count = f"{support[row, column]:,.0f}"
-            style.in_cell(axes, row, column, count, style.ink(colours[row, column]))
+            style.in_cell(axes, row, column, count, style.ink(colours[row, column].tolist()))
 
 
 def _name_groups(axes: Axes, spans: list[tuple[str, int, int]]) -> None:

@@ -1,5 +1,7 @@
 """Where the faults with one label are found in another labelling."""
 
+from typing import Literal
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -12,7 +14,6 @@ from attention_faults.reporting.figures.style import (
     GENERIC,
     GREY,
     LINE,
-    NORMAL,
     SMALL,
     SPECIFIC,
     WIDTH,
@@ -41,33 +42,32 @@ def alluvial(records: pd.DataFrame, left: str, right: str, note: str) -> Figure:
         note: shown below.
     """
     bands = _bands(records, left, right)
+    title = f"{style.heading(left)} and {readable(right)} of {bands['count'].sum():,} faults"
+    if bands.empty:
+        return style.nothing(title, f"No fault has both a {readable(left)} and a {readable(right)}.", note)
     sides = {side: _nodes(bands.groupby(side, observed=True)["count"].sum()) for side in (left, right)}
-    height = max((nodes["bottom"].max() for nodes in sides.values() if len(nodes)), default=0.0)
-    title = f"{readable(left)} and {readable(right)} of {bands['count'].sum():,} faults"
-    figure = style.page(HEAD + height + 0.05, f"{title[:1].upper()}{title[1:]}", note)
+    height = max(nodes["bottom"].max() for nodes in sides.values())
+    figure = style.page(HEAD + height + 0.05, title, note)
     axes = style.canvas(figure)
     for nodes in sides.values():
-        spread = np.linspace(0, height - nodes["bottom"].max(), len(nodes)) if len(nodes) > 1 else 0
-        nodes["top"] += HEAD + spread
-    for band in _place(bands, sides).itertuples(index=False):
-        colour = SPECIFIC if band.specific else GENERIC
-        axes.add_patch(
-            PathPatch(_ribbon(band.start, band.end, band.height), facecolor=colour, alpha=0.55, linewidth=0)
-        )
+        nodes["top"] += HEAD + np.linspace(0, height - nodes["bottom"].max(), len(nodes))
+    placed = _place(bands, sides)
+    colours = np.where(placed["specific"], SPECIFIC, GENERIC).tolist()
+    for start, end, thickness, colour in zip(
+        *(placed[name].tolist() for name in ("start", "end", "height")), colours, strict=True
+    ):
+        axes.add_patch(PathPatch(_ribbon(start, end, thickness), facecolor=colour, alpha=0.55, linewidth=0))
     _draw_nodes(axes, sides[left], LABELS, -0.06, "right")
     _draw_nodes(axes, sides[right], WIDTH - LABELS - NODE, NODE + 0.06, "left")
-    for x, side in ((LABELS, left), (WIDTH - LABELS, right)):
-        alignment = "left" if side == left else "right"
-        axes.text(
-            x, HEAD - 0.08, readable(side), fontsize=NORMAL, fontweight="bold", ha=alignment, va="bottom"
-        )
+    for x, side, alignment in ((LABELS, left, "left"), (WIDTH - LABELS, right, "right")):
+        axes.text(x, HEAD - 0.08, readable(side), fontweight="bold", ha=alignment, va="bottom")
     handles = [style.patch(SPECIFIC, "attention-specific"), style.patch(GENERIC, "generic")]
     axes.legend(handles=handles, loc="upper left", ncols=2, borderaxespad=0.2)
     return figure
 
 
 def _bands(records: pd.DataFrame, left: str, right: str) -> pd.DataFrame:
-    """Count faults by both labels and scope: columns `left`, `right`, specific, count, in the labels' order."""
+    """Count faults by both labels and scope: columns `left`, `right`, specific, count; in label order."""
     marked = records[[left, right]].assign(generic=records["scope"] != ATTENTION_SPECIFIC)
     counts = marked.groupby([left, right, "generic"], observed=True).size().reset_index(name="count")
     return counts.assign(specific=~counts.pop("generic").astype(bool))
@@ -76,7 +76,7 @@ def _bands(records: pd.DataFrame, left: str, right: str) -> pd.DataFrame:
 def _nodes(counts: pd.Series) -> pd.DataFrame:
     """Place nodes below one another so that neither they nor their labels touch; inches from above."""
     height = ALL * counts.to_numpy() / max(counts.sum(), 1)
-    text = [f"{readable(str(label), 24)}  {count:,}" for label, count in counts.items()]
+    text = [f"{readable(str(label), 22)}  {count:,}" for label, count in counts.items()]
     room = np.array([LINE * (line.count("\n") + 1) + 0.03 for line in text])
     distance = np.maximum((height[:-1] + height[1:]) / 2 + 0.05, (room[:-1] + room[1:]) / 2)
     extent = np.maximum(height, room)
@@ -88,7 +88,7 @@ def _nodes(counts: pd.Series) -> pd.DataFrame:
 
 
 def _place(bands: pd.DataFrame, sides: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """Add where each band starts on the left and ends on the right (its upper edge), and its height; inches."""
+    """Add the upper edge of each band on the left (start) and right (end), and its height; inches."""
     height = ALL * bands["count"] / bands["count"].sum()
     edges = []
     for side, nodes in sides.items():
@@ -106,8 +106,9 @@ def _ribbon(start: float, end: float, height: float) -> Path:
     return Path([*there, *back, there[0]], [Path.MOVETO, *curve, Path.LINETO, *curve, Path.CLOSEPOLY])
 
 
-def _draw_nodes(axes: Axes, nodes: pd.DataFrame, x: float, offset: float, alignment: str) -> None:
-    for node in nodes.itertuples():
-        axes.add_patch(Rectangle((x, node.top), NODE, node.height, facecolor=GREY, linewidth=0))
-        middle = node.top + node.height / 2
-        axes.text(x + offset, middle, node.text, fontsize=SMALL, ha=alignment, va="center_baseline")
+def _draw_nodes(
+    axes: Axes, nodes: pd.DataFrame, x: float, offset: float, alignment: Literal["left", "right"]
+) -> None:
+    for text, top, height in zip(*(nodes[name].tolist() for name in ("text", "top", "height")), strict=True):
+        axes.add_patch(Rectangle((x, top), NODE, height, facecolor=GREY, linewidth=0))
+        axes.text(x + offset, top + height / 2, text, fontsize=SMALL, ha=alignment, va="center_baseline")

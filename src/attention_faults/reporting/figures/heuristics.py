@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -107,7 +106,7 @@ def _mark_list(axes: Axes, primary: pd.Series, published: float | None) -> None:
 def _explain(axes: Axes, primary: pd.Series, published: float | None) -> None:
     """Legend, and the primary list in numbers."""
     axes.axis("off")
-    handles: list[Artist] = [
+    handles = [
         Line2D([], [], **IN_SAMPLE, label="in sample"),
         Line2D([], [], **OUT_OF_SAMPLE, label="out of sample"),
         Line2D([], [], **NULL, label="permuted causes, mean"),

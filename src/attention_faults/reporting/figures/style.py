@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any, ParamSpec
 
 import matplotlib.style
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -80,6 +82,7 @@ _METADATA: dict[str, dict[str, Any]] = {
 }
 
 P = ParamSpec("P")
+Floats = npt.NDArray[np.floating]
 
 
 def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
@@ -96,12 +99,17 @@ def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
     return wrapper
 
 
-def save(figure: Figure, stem: str | os.PathLike[str]) -> None:
-    """Write `stem`.png, `stem`.svg and `stem`.pdf, each whole or not at all; equal figures give equal bytes."""
+def save(figure: Figure, path: str | os.PathLike[str]) -> None:
+    """Write a figure as PNG, SVG and PDF, each file whole or not at all; equal figures give equal bytes.
+
+    Args:
+        figure: from one of the functions of this package.
+        path: of the PNG file; the suffix may be left out. The other two lie beside it.
+    """
     with matplotlib.style.context(["default", _RC]):
         for suffix, metadata in _METADATA.items():
-            with replacing(f"{Path(stem)}.{suffix}") as path:
-                figure.savefig(path, format=suffix, metadata=metadata)
+            with replacing(Path(path).with_suffix(f".{suffix}")) as file:
+                figure.savefig(file, format=suffix, metadata=metadata)
 
 
 def page(height: float, title: str, note: str, width: float = WIDTH) -> Figure:
@@ -119,7 +127,7 @@ def page(height: float, title: str, note: str, width: float = WIDTH) -> Figure:
     FigureCanvasAgg(figure)
     heading = figure.text(0, 0, title, fontsize=TITLE, fontweight="bold", va="top")
     footer = figure.text(0, 0, note, fontsize=SMALL, color="#404040", va="bottom", linespacing=1.3)
-    above, below = (_fit(text, width - 2 * MARGIN) + 2 * MARGIN for text in (heading, footer))
+    above, below = (_fit(figure, text, width - 2 * MARGIN) + 2 * MARGIN for text in (heading, footer))
     total = above + height + below
     figure.set_size_inches(width, total)
     heading.set_position((MARGIN / width, 1 - MARGIN / total))
@@ -130,13 +138,33 @@ def page(height: float, title: str, note: str, width: float = WIDTH) -> Figure:
 
 
 def canvas(figure: Figure) -> Axes:
-    """Cover the content area of a `page` with bare axes whose units are inches, y downwards."""
-    area = figure.get_layout_engine().get()["rect"]
+    """Cover the content area of a `page` with bare axes whose units are inches, y downwards.
+
+    Raises:
+        ValueError: if the page has one already.
+    """
+    engine = figure.get_layout_engine()
+    if engine is None:
+        raise ValueError("a page has one canvas only")
+    area = engine.get()["rect"]
     width, height = figure.get_size_inches()
     figure.set_layout_engine("none")
     axes = figure.add_axes(area, frame_on=False)
     axes.set(xlim=(0, width), ylim=(area[3] * height, 0), xticks=[], yticks=[])
     return axes
+
+
+def nothing(title: str, reason: str, note: str) -> Figure:
+    """Return a page that says why there is nothing to show."""
+    figure = page(0.5, title, note)
+    canvas(figure).text(MARGIN, 0.25, reason, va="center_baseline")
+    return figure
+
+
+def heading(text: str) -> str:
+    """Return a label as the beginning of a title."""
+    text = text.replace("_", " ")
+    return f"{text[:1].upper()}{text[1:]}"
 
 
 def readable(label: str, width: int = LABEL_WIDTH) -> str:
@@ -162,7 +190,7 @@ def share_axis(axes: Axes, name: str) -> None:
     axes.set_xlim(left=0)
 
 
-def ink(colour: tuple[float, ...]) -> str:
+def ink(colour: Sequence[float]) -> str:
     """Return black or white, whichever is read better on an RGB colour (relative luminance of WCAG 2)."""
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour[:3]]
     luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
@@ -170,15 +198,39 @@ def ink(colour: tuple[float, ...]) -> str:
 
 
 def in_order(labels: pd.Series) -> list[str]:
-    """Return the distinct labels in the order of their categorical, or else of their first row."""
+    """Return the labels that occur, in the order of their categorical, or else of their first row."""
     if isinstance(labels.dtype, pd.CategoricalDtype):
-        return [str(label) for label in labels.cat.categories]
+        return [str(label) for label in labels.cat.remove_unused_categories().cat.categories]
     return [str(label) for label in labels.unique()]
 
 
 def beside(axes: Axes, y: float, text: str) -> None:
     """Write a text to the right of the axes, at height `y` of the data."""
     axes.text(1.01, y, text, fontsize=SMALL, va="center_baseline", transform=axes.get_yaxis_transform())
+
+
+def mark(number: int) -> dict[str, Any]:
+    """Return how the points of a series are drawn: colour and shape tell the same."""
+    return {
+        "color": PALETTE[number % len(PALETTE)],
+        "marker": MARKERS[number % len(MARKERS)],
+        "ms": 4,
+        "mec": "black",
+        "mew": 0.4,
+    }
+
+
+def intervals(axes: Axes, rows: pd.DataFrame, columns: Sequence[str], y: Floats, **look: Any) -> None:
+    """Draw the columns (value, low, high) of some rows at heights `y`; what is missing is not drawn."""
+    value, low, high = (rows[column].to_numpy(dtype=float) for column in columns)
+    # rounding may put an end on the wrong side of a share of 0 or 1
+    reach = np.maximum([value - low, high - value], 0)
+    axes.errorbar(value, y, xerr=reach, linestyle="none", elinewidth=0.9, capsize=1.8, capthick=0.9, **look)
+
+
+def spread(count: int) -> Floats:
+    """Return offsets that keep `count` points of one row apart."""
+    return np.asarray((np.arange(count) - (count - 1) / 2) * 0.75 / max(count, 2))
 
 
 def name_rows(axes: Axes, labels: Sequence[str]) -> None:
@@ -204,6 +256,12 @@ def in_cell(axes: Axes, row: int, column: int, text: str, colour: str) -> None:
     axes.text(column + 0.5, row + 0.5, text, fontsize=SMALL, ha="center", va="center_baseline", color=colour)
 
 
+def legend_columns(names: Sequence[str]) -> int:
+    """Return how many columns of a legend fit beside row labels."""
+    longest = max((len(line) for name in names for line in name.splitlines()), default=1)
+    return max(1, min(4, int(5 / (CHARACTER * longest + 0.45))))
+
+
 def legend_above(axes: Axes, handles: Sequence[Artist], columns: int) -> None:
     """Put a legend between the axes and the title."""
     axes.legend(
@@ -221,9 +279,8 @@ def patch(colour: str, label: str, hatch: str = "") -> Patch:
     return Patch(facecolor=colour, edgecolor="black", linewidth=0.3, hatch=hatch, label=label)
 
 
-def _fit(text: Text, width: float) -> float:
+def _fit(figure: Figure, text: Text, width: float) -> float:
     """Break the lines of a text until it is at most `width` inches wide; return its height in inches."""
-    figure = text.get_figure()
     paragraphs = text.get_text().splitlines()
     characters = max(map(len, paragraphs), default=1)
     box = text.get_window_extent()

@@ -48,9 +48,12 @@ def taxonomy_tree(prevalence: pd.DataFrame, codebook: Codebook, note: str) -> Fi
         codebook: whose order the tree follows.
         note: shown below.
     """
-    rows = prevalence[prevalence["population"] == "all"].set_index(["facet", "label"])
-    counts = {facet: rows.loc[facet, "count"].to_dict() for facet in ("scope", "category", "root_cause")}
-    n = int(rows.loc["scope", "n"].max())
+    rows = prevalence[prevalence["population"] == "all"]
+    counts = {
+        str(facet): dict(zip(part["label"], part["count"], strict=True))
+        for facet, part in rows.groupby("facet")
+    }
+    n = sum(counts["scope"].values())
     layout = _arrange(codebook)
     figure = style.page(layout.height, "Taxonomy: scope, category and root cause", note)
     axes = style.canvas(figure)

@@ -1,0 +1,14 @@
+"""Draw how far ratings agree, and which categories they confuse."""
+
+from attention_faults import job
+from attention_faults.reporting import figures, tables
+
+job.log_to(snakemake.log[0])
+agreement, confusion = tables.read(snakemake.input.agreement), tables.read(snakemake.input.confusion)
+note = snakemake.params.note
+figures.save(figures.agreement_dots(agreement, note), snakemake.output.agreement_by_facet)
+# the last phase that rated the category is the one behind the labels
+phase = confusion.loc[confusion["facet"] == "category", "phase"].iloc[-1]
+figures.save(
+    figures.confusion_heatmap(confusion, "category", phase, note), snakemake.output.category_confusion
+)
