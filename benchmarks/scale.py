@@ -2,9 +2,9 @@
 
 Usage: python benchmarks/scale.py [ROWS ...]       (default: 10000 100000 1000000)
 
-Each size is a SYNTHETIC dataset that goes through the real workflow with the default configuration, on two cores:
-validation, prevalence, association and heuristics, bootstrap intervals and permutations included. Seconds and peak
-memory of a rule are what Snakemake measured; the wall time is of the whole run.
+Each size is a SYNTHETIC dataset that goes through the real workflow with the default configuration, on two
+cores: validation, prevalence, association and heuristics, with bootstrap intervals and permutations. Seconds
+and peak memory of a rule are what Snakemake measured; the wall time is of the whole run.
 """
 
 import subprocess
@@ -29,18 +29,30 @@ def measure(rows: int, folder: Path) -> pd.DataFrame:
     subprocess.run(generator, cwd=folder, check=True)
     (folder / "datasets.csv").write_text(REGISTER.format(data=ROOT / "data"))
     targets = [f"results/synthetic/tables/{name}.csv" for name in TABLES]
-    command = ["snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder), "--cores", "2"]
+    command = [
+        "snakemake",
+        "--snakefile",
+        str(ROOT / "Snakefile"),
+        "--directory",
+        str(folder),
+        "--cores",
+        "2",
+    ]
     command += ["--configfile", str(ROOT / "config.yaml"), "--config", f"registers=[{folder}/datasets.csv]"]
     command += ["datasets=[synthetic]", f"claims={ROOT}/data/published/claims.csv", "--", *targets]
     started = time.perf_counter()
-    finished = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    finished = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
     if finished.returncode:
         sys.exit(finished.stdout)
     wall = time.perf_counter() - started
     timings = [pd.read_csv(folder / f"results/synthetic/timings/{rule}.tsv", sep="\t") for rule in RULES]
     table = pd.concat(timings, keys=RULES, names=["rule"]).reset_index()
     table = table[["rule", "s", "max_rss"]].rename(columns={"s": "seconds", "max_rss": "peak_mib"})
-    whole = pd.DataFrame({"rule": ["whole run (wall)"], "seconds": [wall], "peak_mib": [table["peak_mib"].max()]})
+    whole = pd.DataFrame(
+        {"rule": ["whole run (wall)"], "seconds": [wall], "peak_mib": [table["peak_mib"].max()]}
+    )
     return pd.concat([table, whole]).assign(rows=rows)
 
 

@@ -33,7 +33,9 @@ def synthetic_faults(rows: int, seed: int, first: int = 0) -> pd.DataFrame:
     number = np.arange(first, first + rows).astype(str)
     labels = {
         facet: np.array(book.labels(facet))[
-            generator.choice(len(book.labels(facet)), rows, p=shares.dirichlet(np.full(len(book.labels(facet)), 2.0)))
+            generator.choice(
+                len(book.labels(facet)), rows, p=shares.dirichlet(np.full(len(book.labels(facet)), 2.0))
+            )
         ]
         for facet in ("trigger", "visibility", "stage")
     }
@@ -44,7 +46,9 @@ def synthetic_faults(rows: int, seed: int, first: int = 0) -> pd.DataFrame:
             "source": "github",
             "url": pd.Series(number).radd("https://synthetic.invalid/issues/"),
             "project": pd.Series(project.astype(str)).radd("synthetic/project-"),
-            "framework": np.array(["pytorch", "transformers", "jax", "other"])[generator.integers(0, 4, rows)],
+            "framework": np.array(["pytorch", "transformers", "jax", "other"])[
+                generator.integers(0, 4, rows)
+            ],
             "kind": "issue",
             "number": number,
             "created": np.datetime_as_string(np.datetime64("2018-01-01") + generator.integers(0, 3000, rows)),

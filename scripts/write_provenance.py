@@ -1,4 +1,4 @@
-"""Record where the results of a dataset come from."""
+"""Record where the results of a dataset come from, and the configuration that repeats them."""
 
 from pathlib import Path
 
@@ -6,8 +6,9 @@ from attention_faults import job
 from attention_faults.reporting import provenance
 
 job.log_to(snakemake.log[0])
+provenance.write_json(snakemake.params.configuration, Path(snakemake.output.configuration))
 provenance.write(
-    Path(snakemake.output[0]),
+    Path(snakemake.output.provenance),
     snakemake.params.entry,
     Path(snakemake.input.records),
     snakemake.params.configuration,

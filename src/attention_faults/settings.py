@@ -16,8 +16,11 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class _UniqueKeys(yaml.composer.Composer):
-    """Refuses a key that stands twice in a mapping: YAML would keep the last one without a word."""
+class _TextLoader(yaml.BaseLoader):
+    """YAML whose scalars all stay text, so that labels such as `no` or `null` survive.
+
+    A key that stands twice in a mapping is an error: YAML would keep the last one without a word.
+    """
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node = super().compose_mapping_node(anchor)
@@ -30,14 +33,6 @@ class _UniqueKeys(yaml.composer.Composer):
                     )
                 seen.add(key.value)
         return node
-
-
-class TypedLoader(_UniqueKeys, yaml.SafeLoader):
-    """YAML whose `no` is false and whose `3` is a number."""
-
-
-class TextLoader(_UniqueKeys, yaml.BaseLoader):
-    """YAML whose scalars all stay text, so that labels such as `no` or `null` survive."""
 
 
 Model = TypeVar("Model", bound=Settings)
@@ -55,19 +50,19 @@ def parse(model: type[Model], content: object, source: str | Path) -> Model:
         raise InputError(f"{source}: {_explain(model, problem)}" for problem in error.errors()) from None
 
 
-def read(model: type[Model], path: Path, loader: type[TypedLoader] | type[TextLoader] = TypedLoader) -> Model:
-    """Read a YAML file as a `model`.
+def read(model: type[Model], path: Path) -> Model:
+    """Read a YAML file as a `model`; what is no text in the model is read from its text.
 
     Raises:
         InputError: if the file cannot be read, is not YAML, holds a key twice, or does not fit.
     """
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), loader)  # noqa: S506 (both loaders are safe)
+        content = yaml.load(path.read_text(encoding="utf-8"), _TextLoader)  # noqa: S506 (it makes no objects)
     except yaml.MarkedYAMLError as error:
         line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
         raise InputError(f"{path}{line}: not readable as YAML: {error.problem}") from error
-    except Exception as error:  # a wrong date or tag makes PyYAML raise whatever the conversion raises
-        raise InputError(f"{path}: not readable as YAML: {error or type(error).__name__}") from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
+        raise InputError(f"{path}: not readable as YAML: {error}") from error
     return parse(model, content, path)
 
 

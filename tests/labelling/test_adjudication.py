@@ -21,8 +21,12 @@ def decide(*ratings: dict[str, str]) -> tuple[str, str]:
     return row["symptom"], row["symptom_decided"]
 
 
-def test_derived_labels_of_the_embedded_dataset_equal_its_records(book: Codebook, records: pd.DataFrame) -> None:
-    derived = adjudication.adjudicate(adjudication.load(EMBEDDED / "ratings.csv", book)).set_index("record_id")
+def test_derived_labels_of_the_embedded_dataset_equal_its_records(
+    book: Codebook, records: pd.DataFrame
+) -> None:
+    derived = adjudication.adjudicate(adjudication.load(EMBEDDED / "ratings.csv", book)).set_index(
+        "record_id"
+    )
     assert len(derived) == len(records) == 590
     for facet in book.columns:
         assert derived.loc[records["record_id"], facet].tolist() == records[facet].tolist()
@@ -52,12 +56,16 @@ def test_one_rating_alone_is_no_agreement() -> None:
 
 
 def test_adjudication_overrules_even_an_agreed_label() -> None:
-    ratings = [rating("a", turn, label) for turn, label in (("first", "x"), ("second", "x"), ("adjudication", "y"))]
+    ratings = [
+        rating("a", turn, label) for turn, label in (("first", "x"), ("second", "x"), ("adjudication", "y"))
+    ]
     assert decide(*ratings) == ("y", "adjudicated")
 
 
 def test_empty_cell_of_an_adjudication_leaves_the_agreed_label() -> None:
-    ratings = [rating("a", turn, label) for turn, label in (("first", "x"), ("second", "x"), ("adjudication", ""))]
+    ratings = [
+        rating("a", turn, label) for turn, label in (("first", "x"), ("second", "x"), ("adjudication", ""))
+    ]
     assert decide(*ratings) == ("x", "agreed")
 
 
@@ -88,5 +96,7 @@ def test_bad_ratings_are_all_reported_with_their_lines(tmp_path: Path, book: Cod
 def test_columns_that_are_no_facets_are_refused(tmp_path: Path, book: Codebook) -> None:
     path = tmp_path / "ratings.csv"
     path.write_text("record_id,phase,rater,symptm\na,main,R1,hang\n")
-    with pytest.raises(InputError, match=r"no column `round`(.|\n)*`symptm` is not a facet.*did you mean `symptom`"):
+    with pytest.raises(
+        InputError, match=r"no column `round`(.|\n)*`symptm` is not a facet.*did you mean `symptom`"
+    ):
         adjudication.load(path, book)

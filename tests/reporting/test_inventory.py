@@ -21,7 +21,9 @@ def claims(file: str) -> pd.DataFrame:
 def test_claim_leads_to_rule_script_and_file(tmp_path: Path) -> None:
     inventory.write(tmp_path / "inventory.md", claims("tables/a.csv"), RULES)
     text = (tmp_path / "inventory.md").read_text()
-    expected = "| one holds | 0.236 to 0.381 | `measure` | `scripts/measure.py` | `results/{dataset}/tables/a.csv` |"
+    expected = (
+        "| one holds | 0.236 to 0.381 | `measure` | `scripts/measure.py` | `results/{dataset}/tables/a.csv` |"
+    )
     assert expected in text
     assert "two is of another study" not in text
 

@@ -13,7 +13,7 @@ from attention_faults.taxonomy.register import Entry
 @pytest.fixture
 def entry(tmp_path: Path) -> Entry:
     missing = tmp_path / "none"
-    return Entry("mine", "2", "records.csv", "", "CC0", "independent", True, missing, missing, None)  # noqa: FBT003
+    return Entry("mine", "2", "records.csv", "", "CC0", "independent", True, missing, missing, None)
 
 
 def write(folder: Path, entry: Entry, seed: int = 1) -> bytes:

@@ -37,20 +37,38 @@ def test_the_only_secondary_figure_is_the_localisation_improvement(published: pd
 
 @pytest.mark.parametrize(
     ("value", "expected"),
-    [(0.33, "reproduced"), (0.28, "reproduced"), (0.38, "reproduced"), (0.279, "not reproduced"), (0.381, "not reproduced")],
+    [
+        (0.33, "reproduced"),
+        (0.28, "reproduced"),
+        (0.38, "reproduced"),
+        (0.279, "not reproduced"),
+        (0.381, "not reproduced"),
+    ],
 )
 def test_within_is_a_closed_range_around_the_published_value(
     published: pd.DataFrame, value: float, expected: str
 ) -> None:
-    assert verdict(published, "heuristic_coverage", ours(heuristic_coverage=(value, 0, 1)), "independent") == expected
+    assert (
+        verdict(published, "heuristic_coverage", ours(heuristic_coverage=(value, 0, 1)), "independent")
+        == expected
+    )
 
 
 @pytest.mark.parametrize(
     ("value", "expected"),
-    [(0.236, "reproduced"), (0.30, "reproduced"), (0.381, "reproduced"), (0.235, "not reproduced"), (0.39, "not reproduced")],
+    [
+        (0.236, "reproduced"),
+        (0.30, "reproduced"),
+        (0.381, "reproduced"),
+        (0.235, "not reproduced"),
+        (0.39, "not reproduced"),
+    ],
 )
 def test_a_published_range_includes_its_ends(published: pd.DataFrame, value: float, expected: str) -> None:
-    assert verdict(published, "localisation_improvement", ours(relative_improvement=(value, 0, 1)), "authors") == expected
+    assert (
+        verdict(published, "localisation_improvement", ours(relative_improvement=(value, 0, 1)), "authors")
+        == expected
+    )
 
 
 @pytest.mark.parametrize(
@@ -85,7 +103,13 @@ def test_bad_claims_are_all_reported(tmp_path: Path) -> None:
     path = tmp_path / "claims.csv"
     lines = PUBLISHED.read_text().splitlines()
     path.write_text(
-        "\n".join([lines[0], lines[1].replace("primary", "rumour"), lines[2].replace(",within,96,", ",roughly,many,")])
+        "\n".join(
+            [
+                lines[0],
+                lines[1].replace("primary", "rumour"),
+                lines[2].replace(",within,96,", ",roughly,many,"),
+            ]
+        )
     )
     with pytest.raises(InputError) as caught:
         claims.load(path)

@@ -23,7 +23,9 @@ def test_stack_keeps_what_is_compared_and_names_the_dataset() -> None:
 
 
 def test_side_by_side_has_one_row_a_label_and_empty_cells_for_unknown_ones() -> None:
-    table = comparison.side_by_side(comparison.stack({"a": prevalence(x=0.3, y=0.7), "b": prevalence(x=0.5, z=0.5)}))
+    table = comparison.side_by_side(
+        comparison.stack({"a": prevalence(x=0.3, y=0.7), "b": prevalence(x=0.5, z=0.5)})
+    )
     shares = table[table["facet"] == "scope"].set_index("label")[["a share", "b share"]]
     assert shares.loc["x"].tolist() == [0.3, 0.5]
     assert shares.loc["y", "a share"] == 0.7

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from support.project import Run, copy_project, offline
 
+
 @pytest.fixture(scope="session")
 def run_offline(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Run]:
     """Run the default target without a network, in a clean copy of the given name."""

@@ -43,7 +43,10 @@ def test_bad_records_are_all_reported_and_nothing_is_written(project: Path) -> N
     finished = snakemake(project)
     assert finished.returncode != 0
     source = "data/faults/github_2026/records.csv"
-    assert f"{source}:3: column `root_cause`: `wrong_imput` is not in the codebook; did you mean `wrong_input`?" in finished.stdout
+    assert (
+        f"{source}:3: column `root_cause`: `wrong_imput` is not in the codebook; did you mean `wrong_input`?"
+        in finished.stdout
+    )
     assert f"{source}:6: column `url`: `javascript://" in finished.stdout
     assert "2 errors; nothing was written." in finished.stdout
     assert "Traceback" not in finished.stdout

@@ -69,7 +69,10 @@ def test_synthetic_data_is_called_synthetic_wherever_it_is_shown(finished: Run) 
         assert "SYNTHETIC DATA" in path.read_text(), path
     for path in (finished.results / "own" / "figures").glob("*.svg"):
         assert "SYNTHETIC DATA" in path.read_text(), path
-    assert not any("SYNTHETIC DATA" in path.read_text() for path in (finished.results / "github_2026/tables").glob("*.html"))
+    assert not any(
+        "SYNTHETIC DATA" in path.read_text()
+        for path in (finished.results / "github_2026/tables").glob("*.html")
+    )
 
 
 def test_limits_of_the_embedded_dataset_stand_under_every_table(finished: Run) -> None:
@@ -127,7 +130,7 @@ def test_targets_can_be_named(finished: Run) -> None:
 
 
 def test_nothing_half_written_is_left(finished: Run) -> None:
-    assert [path for path in finished.results.rglob(".*")] == []
+    assert list(finished.results.rglob(".*")) == []
 
 
 def folder_is_untouched(folder: Path) -> bool:

@@ -1,55 +1,5 @@
 # What is made of all results of one dataset, and of all datasets: named targets, provenance, report.
 
-TABLES = [
-    "records",
-    "prevalence",
-    "scope_by_group",
-    "association",
-    "association_cells",
-    "heuristics",
-]
-TABLES += [
-    "heuristics_summary",
-    "heuristics_grid",
-    "heuristics_significance",
-    "suggestions",
-    "claims",
-]
-FIGURES = [
-    "taxonomy_tree",
-    "category_shares",
-    "root_cause_shares",
-    "symptom_to_category",
-]
-FIGURES += ["symptom_by_root_cause", "heuristics_coverage"]
-RATING_TABLES = ["adjudication", "agreement", "confusion"]
-RATING_FIGURES = ["agreement_by_facet", "category_confusion"]
-COMPARISON = [f"results/compare/tables/datasets{suffix}" for suffix in TABLE_FORMATS]
-COMPARISON += [
-    f"results/compare/figures/dataset_shares{suffix}" for suffix in FIGURE_FORMATS
-]
-
-
-def tables_of(dataset):
-    names = TABLES + (RATING_TABLES if dataset in RATED else [])
-    return expand(
-        f"results/{dataset}/tables/{{name}}{{format}}", name=names, format=TABLE_FORMATS
-    )
-
-
-def figures_of(dataset):
-    names = FIGURES + (RATING_FIGURES if dataset in RATED else [])
-    names += ["frameworks"] if "framework" in SCHEMAS[dataset].columns else []
-    return expand(
-        f"results/{dataset}/figures/{{name}}{{format}}",
-        name=names,
-        format=FIGURE_FORMATS,
-    )
-
-
-def results_of(wildcards):
-    return tables_of(wildcards.dataset) + figures_of(wildcards.dataset)
-
 
 rule tables:
     input:
@@ -100,7 +50,8 @@ rule write_provenance:
         records=records_file,
         protocol="docs/protocol.md",
     output:
-        "results/{dataset}/provenance.json",
+        provenance="results/{dataset}/provenance.json",
+        configuration="results/{dataset}/configuration.json",
     log:
         "results/{dataset}/logs/write_provenance.log",
     benchmark:
@@ -117,8 +68,7 @@ rule write_provenance:
 rule render_report:
     input:
         results_of,
-        COMPARISON,
-        "results/{dataset}/provenance.json",
+        configuration="results/{dataset}/configuration.json",
     output:
         "results/{dataset}/report.html",
     log:
@@ -127,14 +77,13 @@ rule render_report:
         "results/{dataset}/timings/render_report.tsv"
     conda:
         "../../environment.yml"
+    params:
+        shown=lambda wildcards, input: [file for file in input if file.endswith((".html", ".png"))],
+        snakefile=workflow.main_snakefile,
     shell:
         # --nolock: the run that starts this job holds the lock
-        "snakemake --nolock --cores 1 --report {output} {input} > {log} 2>&1"
-
-
-def files_of(rule):
-    """Outputs of a rule, wildcards without their constraints."""
-    return tuple(re.sub(r"\{(\w+),[^}]*\}", r"{\1}", str(file)) for file in rule.output)
+        "snakemake --snakefile {params.snakefile:q} --configfile {input.configuration} --nolock --cores 1"
+        " --report {output} -- {params.shown} > {log} 2>&1"
 
 
 rule write_inventory:

@@ -1,24 +1,6 @@
 # The taxonomy study of one dataset.
 
 
-def records_file(wildcards):
-    entry = DATASETS[wildcards.dataset]
-    return (
-        f"results/{entry.name}/source/{Path(entry.path).name}"
-        if entry.is_remote
-        else entry.path
-    )
-
-
-def agreement_table(wildcards):
-    """Agreement of the ratings, for datasets that have any."""
-    return (
-        f"results/{wildcards.dataset}/tables/agreement.csv"
-        if wildcards.dataset in RATED
-        else []
-    )
-
-
 rule fetch_dataset:
     output:
         "results/{dataset}/source/{file}",

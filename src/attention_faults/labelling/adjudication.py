@@ -24,20 +24,21 @@ def load(path: Path, book: Codebook) -> pd.DataFrame:
     unknown = [name for name in facets(ratings) if name not in book.columns]
     problems = [f"{path}:1: there is no column `{name}`" for name in missing]
     problems += [
-        f"{path}:1: column `{name}` is not a facet of the codebook{nearest(name, book.columns)}" for name in unknown
+        f"{path}:1: column `{name}` is not a facet of the codebook{nearest(name, book.columns)}"
+        for name in unknown
     ]
     if problems:
         raise InputError(problems)
-    for row in ratings.index[ratings.duplicated(KEYS)]:
-        record, phase, turn = ratings.loc[row, KEYS]
-        problems.append(f"{path}:{lines[row]}: record `{record}` already has a rating of phase `{phase}`, round `{turn}`")
+    again = ratings.duplicated(KEYS).to_numpy(bool)
+    for line, (record, phase, turn) in zip(lines[again], ratings.loc[again, KEYS].to_numpy(), strict=True):
+        where = f"phase `{phase}`, round `{turn}`"
+        problems.append(f"{path}:{line}: record `{record}` already has a rating of {where}")
     for facet in facets(ratings):
         valid = ["", *book.labels(facet)]
-        for row in ratings.index[~ratings[facet].isin(valid)]:
-            value = ratings[facet][row]
-            problems.append(
-                f"{path}:{lines[row]}: column `{facet}`: `{value}` is not in the codebook{nearest(value, valid)}"
-            )
+        wrong = ~ratings[facet].isin(valid).to_numpy(bool)
+        for line, value in zip(lines[wrong], ratings.loc[wrong, facet], strict=True):
+            hint = nearest(value, valid)
+            problems.append(f"{path}:{line}: column `{facet}`: `{value}` is not in the codebook{hint}")
     if problems:
         raise InputError(problems)
     return ratings
@@ -46,8 +47,8 @@ def load(path: Path, book: Codebook) -> pd.DataFrame:
 def adjudicate(ratings: pd.DataFrame) -> pd.DataFrame:
     """Derive the final label of each record and facet.
 
-    The last phase in which a facet of a record was rated counts: its adjudication where there is one, else the
-    label on which all its rounds agree, else none.
+    The last phase in which a facet of a record was rated counts: its adjudication where there is one, else
+    the label on which all its rounds agree, else none.
 
     Args:
         ratings: long form, one row a rating; phases in their order of appearance; "" is "not rated".
@@ -64,7 +65,9 @@ def adjudicate(ratings: pd.DataFrame) -> pd.DataFrame:
         rated = ratings[ratings[facet] != ""]
         last = rated[rated["position"] == rated.groupby("record_id")["position"].transform("max")]
         decided = last[last["round"] == ADJUDICATION].groupby("record_id")[facet].last()
-        labels = last[last["round"] != ADJUDICATION].groupby("record_id")[facet].agg(["nunique", "first", "size"])
+        labels = (
+            last[last["round"] != ADJUDICATION].groupby("record_id")[facet].agg(["nunique", "first", "size"])
+        )
         agreed = labels.loc[(labels["nunique"] == 1) & (labels["size"] > 1), "first"]
         records[facet] = decided.combine_first(agreed).reindex(records.index).fillna("")
         records[f"{facet}_decided"] = "unresolved"
@@ -95,7 +98,9 @@ def compare(adjudicated: pd.DataFrame, records: pd.DataFrame) -> pd.DataFrame:
                 "records": len(published),
                 **{how: int(decided.get(how, 0)) for how in ("agreed", "adjudicated", "unresolved")},
                 "unrated": int(derived[facet].isna().sum()),
-                "different": int((derived[facet].fillna("") != published[facet].astype("str").fillna("")).sum()),
+                "different": int(
+                    (derived[facet].fillna("") != published[facet].astype("str").fillna("")).sum()
+                ),
             }
         )
     return pd.DataFrame(rows)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -10,7 +11,7 @@ from attention_faults.files import replacing
 
 HEAD = """# Inventory
 
-Made by the rule `write_inventory`; do not edit. Published claim, and the rule, script and file that measure it.
+Made by the rule `write_inventory`; do not edit. Each published claim, and what measures it.
 
 """
 
@@ -28,6 +29,7 @@ def write(path: Path, claims: pd.DataFrame, rules: Iterable[Rule]) -> None:
     """Write the inventory as Markdown: the claims, then every rule with all that it writes."""
     rules = list(rules)
     lines = ["| claim | published | rule | script | file |", "|---|---|---|---|---|"]
+    claim: Any  # columns of the row are attributes
     for claim in claims[claims["file"] != ""].itertuples():
         file = f"results/{{dataset}}/{claim.file}"
         rule = next((rule for rule in rules if file in rule.outputs), None)

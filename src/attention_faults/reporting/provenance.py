@@ -35,6 +35,11 @@ def write(path: Path, entry: Entry, records: Path, configuration: dict[str, Any]
         "python": platform.python_version(),
         "versions": _versions(),
     }
+    write_json(content, path)
+
+
+def write_json(content: dict[str, Any], path: Path) -> None:
+    """Write JSON with sorted keys."""
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 

@@ -13,11 +13,18 @@ from great_tables import GT
 
 from attention_faults.files import replacing
 
+EXACT = 2**53  # whole numbers up to here are exact as floats
+PAGE_ROWS = 500  # for people; a report holds each page as an address, and browsers stop at 2 MB
 LONG_TABLE = 40  # rows; a longer table is broken over the pages of a LaTeX document
 LONG_TEXT = 40  # characters; a column with longer cells is set as paragraphs in LaTeX
 MINUS = "\N{MINUS SIGN}"
 
 _FORMULA = re.compile(r"'*[=+\-@\t\r]")
+# the page scrolls, with the column names in sight, and a note is as wide as the window, not as the table
+_CSS = """
+#table .gt_col_heading { position: sticky; top: 0; }
+#table .gt_from_md { display: inline-block; position: sticky; left: 5px; max-width: 95vw; }
+"""
 _LINK = re.compile(r"https?://\S+", re.IGNORECASE)
 _LATEX = str.maketrans(
     {
@@ -41,7 +48,8 @@ _LATEX = str.maketrans(
 def write(frame: pd.DataFrame, path: str | os.PathLike[str], *, title: str, note: str) -> None:
     """Write a table as CSV, HTML and LaTeX, each file whole or not at all.
 
-    Equal frames give equal bytes. The index is not written.
+    Equal frames give equal bytes. The index is not written. HTML and LaTeX hold the first PAGE_ROWS rows of a
+    longer table, and say so.
 
     Args:
         frame: tidy table with unique text column names.
@@ -53,7 +61,9 @@ def write(frame: pd.DataFrame, path: str | os.PathLike[str], *, title: str, note
         ValueError: if column names are repeated or not text.
     """
     write_csv(frame, Path(path).with_suffix(".csv"))
-    shown = _readable(frame)
+    if len(frame) > PAGE_ROWS:
+        note = f"The first {PAGE_ROWS} of {len(frame)} rows; the CSV beside this page has them all. {note}"
+    shown = _readable(frame.head(PAGE_ROWS))
     numeric = [str(name) for name in frame if _is_numeric(frame[name])]
     with replacing(Path(path).with_suffix(".html")) as file:
         file.write_text(_as_html(shown, numeric, title, note), encoding="utf-8", newline="\n")
@@ -130,7 +140,7 @@ def _typed(cells: pd.Series) -> pd.Series:
     if any(isinstance(cell, str) and cell for cell in cells):
         return cells.astype(str).map(_unescape_formula)
     numbers = pd.to_numeric(cells.replace("", np.nan))
-    whole = len(numbers) and np.isfinite(numbers).all() and (numbers % 1 == 0).all()
+    whole = numbers.abs().max() <= EXACT and (numbers % 1 == 0).all()
     return numbers.astype(np.int64) if whole else numbers.astype(float)
 
 
@@ -179,9 +189,18 @@ def _as_html(shown: pd.DataFrame, numeric: list[str], title: str, note: str) -> 
         links = np.flatnonzero(shown[name].str.fullmatch(_LINK))
         if links.size:
             table = table.fmt(_link, columns=name, rows=links.tolist())
-    page = table.tab_options(
-        table_font_size="13px", data_row_padding="4px", heading_align="left", column_labels_font_weight="bold"
-    ).as_raw_html(make_page=True)
+    page = (
+        table.tab_options(
+            table_font_size="13px",
+            data_row_padding="4px",
+            heading_align="left",
+            column_labels_font_weight="bold",
+            container_overflow_x="visible",
+            container_overflow_y="visible",
+        )
+        .opt_css(_CSS)
+        .as_raw_html(make_page=True)
+    )
     return str(page).replace("</head>", f"<title>{html.escape(title)}</title>\n</head>", 1)
 
 
@@ -194,7 +213,7 @@ def _link(url: str) -> str:
 def _as_latex(shown: pd.DataFrame, numeric: list[str], title: str, note: str) -> str:
     """LaTeX for the packages booktabs and, from LONG_TABLE rows on, longtable."""
     wide = [name for name in shown if name not in numeric and shown[name].str.len().max() > LONG_TEXT]
-    paragraph = f"p{{{0.8 / max(len(wide), 1):.2f}\\linewidth}}"
+    paragraph = f"p{{{0.5 / max(len(wide), 1):.2f}\\linewidth}}"
     columns = "".join("r" if name in numeric else paragraph if name in wide else "l" for name in shown)
     style = shown.map(_escape_latex).rename(columns=_escape_latex).style.hide(axis="index")
     caption = _escape_latex(title)

@@ -60,7 +60,13 @@ CELL_COLUMNS = [
 
 
 def measure(
-    records: pd.DataFrame, *, outcomes: Sequence[str], permutations: int, level: float, power: float, seed: int
+    records: pd.DataFrame,
+    *,
+    outcomes: Sequence[str],
+    permutations: int,
+    level: float,
+    power: float,
+    seed: int,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Test every facet of a dataset against `outcomes`, on three samples of its records.
 

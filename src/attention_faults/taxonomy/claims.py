@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from attention_faults.errors import InputError
@@ -37,16 +38,16 @@ def load(path: Path) -> pd.DataFrame:
     table = read_table(path)
     claims = table.frame.copy()
     problems = []
+
+    def report(name: str, wrong: pd.Series, message: str) -> None:
+        for line, value in zip(table.lines[wrong.to_numpy(bool)], claims.loc[wrong, name], strict=True):
+            problems.append(f"{path}:{line}: column `{name}`: `{value}` {message}")
+
     for name, valid in VALID.items():
-        for row in claims.index[~claims[name].isin(valid)]:
-            problems.append(
-                f"{path}:{table.lines[row]}: column `{name}`: `{claims[name][row]}` is not one of {', '.join(valid)}"
-            )
+        report(name, ~claims[name].isin(valid), f"is not one of {', '.join(valid)}")
     for name in NUMBERS:
         numbers = pd.to_numeric(claims[name], errors="coerce")
-        wrong = numbers.isna() & ((claims[name] != "") | (name != "value_high"))
-        for row in claims.index[wrong]:
-            problems.append(f"{path}:{table.lines[row]}: column `{name}`: `{claims[name][row]}` is not a number")
+        report(name, numbers.isna() & ((claims[name] != "") | (name != "value_high")), "is not a number")
         claims[name] = numbers
     if problems:
         raise InputError(problems)
@@ -73,7 +74,9 @@ def measure(
     """
     specific = records[records["scope"] == ATTENTION_SPECIFIC]
     everyone = prevalence["population"] == "all"
-    share = prevalence[everyone & (prevalence["facet"] == "scope") & (prevalence["label"] == ATTENTION_SPECIFIC)]
+    share = prevalence[
+        everyone & (prevalence["facet"] == "scope") & (prevalence["label"] == ATTENTION_SPECIFIC)
+    ]
     primary = heuristics[heuristics["analysis"] == "primary"].iloc[0]
     counts = {
         "records": len(records),
@@ -103,13 +106,14 @@ def judge(claims: pd.DataFrame, ours: pd.DataFrame, population: Population) -> p
         population: whether the dataset is the authors' or an independent one.
 
     Returns:
-        One row a claim: id, statement, published, published_high, tolerance, tolerance_reason, ours, low, high,
-        verdict (`reproduced`, `not reproduced`, `not comparable`, `by construction`), reason, trust, source.
+        One row a claim: id, statement, published, published_high, tolerance, ours, low, high, verdict
+        (`reproduced`, `not reproduced`, `not comparable`, `by construction`), reason, trust, source.
     """
     rows = []
+    claim: Any  # columns of the row are attributes
     for claim in claims.itertuples():
         has_value = claim.quantity in ours.index
-        value, low, high = ours.loc[claim.quantity] if has_value else (None, None, None)
+        value, low, high = ours.loc[claim.quantity].tolist() if has_value else [np.nan] * 3
         licence = claim.on_authors_data if population == "authors" else claim.on_independent_data
         if licence != "compare":
             verdict, reason = licence, claim.reason

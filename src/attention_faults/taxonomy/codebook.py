@@ -94,7 +94,7 @@ def load(path: str | Path) -> Codebook:
         InputError: with every problem, if the file is not a codebook.
     """
     path = Path(path)
-    file = settings.read(_File, path, settings.TextLoader)
+    file = settings.read(_File, path)
     problems = _problems(file)
     if problems:
         raise InputError(f"{path}: {problem}" for problem in problems)

@@ -17,8 +17,9 @@ def stack(prevalences: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
         The rows that are compared, with `dataset` as first column.
     """
     frames = [
-        frame[[row.facet in COMPARED[row.population] for row in frame.itertuples()]].assign(dataset=name)
+        part[part["facet"].isin(COMPARED[str(population)])].assign(dataset=name)
         for name, frame in prevalences.items()
+        for population, part in frame.groupby("population", sort=False)
     ]
     stacked = pd.concat(frames, ignore_index=True)
     return stacked[["dataset", *(name for name in stacked.columns if name != "dataset")]]
@@ -38,6 +39,6 @@ def side_by_side(stacked: pd.DataFrame) -> pd.DataFrame:
     }
     order = stacked[keys].drop_duplicates()
     for name, frame in stacked.groupby("dataset", sort=False):
-        columns = frame.set_index(keys)[list(shown)].rename(columns=lambda column: f"{name} {shown[column]}")
+        columns = frame.set_index(keys)[list(shown)].rename(columns=shown).add_prefix(f"{name} ")
         order = order.merge(columns, how="left", left_on=keys, right_index=True)
     return order.reset_index(drop=True)

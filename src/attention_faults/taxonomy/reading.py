@@ -130,9 +130,9 @@ def _read_parquet(path: Path) -> TextTable:
     try:
         with pq.ParquetFile(path) as file:
             table = file.read()
+        names = table.column_names
     except (pa.ArrowException, OSError, ValueError) as error:
         raise InputError(f"{path}: not readable as Parquet: {shown(error)}") from error
-    names = table.column_names
     wrong = _header_problems(names) if len(table) else ["there is no record"]
     if wrong:
         raise InputError(f"{path}: {problem}" for problem in wrong)
@@ -145,6 +145,7 @@ def _as_text_column(path: Path, name: str, column: pa.ChunkedArray) -> pa.Chunke
     """Cells as text; as in a workbook, whole floats become integers and midnights dates."""
     try:
         text = column.cast(pa.large_string()).fill_null("")
+        text.validate(full=True)  # that it is UTF-8
     except (pa.ArrowException, ValueError) as error:
         raise InputError(f"{path}: column `{shown(name)}`: not readable as text: {shown(error)}") from error
     if pa.types.is_timestamp(column.type):
@@ -167,7 +168,8 @@ def _damage_reported(path: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        reason = f"{type(error).__name__} {shown(error)}".strip()
+        cause = error.__cause__ or error  # openpyxl wraps it in advice
+        reason = f"{type(cause).__name__} {shown(cause)}".strip()
         raise InputError(f"{path}: not a readable XLSX workbook: {reason}") from error
 
 

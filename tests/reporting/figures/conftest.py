@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -11,6 +10,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
+from attention_faults.reporting import figures
 from attention_faults.taxonomy.codebook import Category, Codebook
 
 NOTE = "Synthetic records, made for a test. " * 6
@@ -161,7 +161,14 @@ def make_heuristics() -> tuple[pd.DataFrame, pd.DataFrame]:
 
 def make_agreement(facets: list[str]) -> pd.DataFrame:
     rows = [
-        {"phase": phase, "facet": facet, "measure": measure, "value": value, "low": value - 0.1, "high": value + 0.05}
+        {
+            "phase": phase,
+            "facet": facet,
+            "measure": measure,
+            "value": value,
+            "low": value - 0.1,
+            "high": value + 0.05,
+        }
         for phase in ("pilot", "full_manual_analysis")
         for facet in facets
         for measure, value in (
@@ -214,9 +221,19 @@ STUDIES = {
 }
 
 
-@pytest.fixture(scope="session", params=STUDIES)
-def study(request: pytest.FixtureRequest) -> Study:
-    return STUDIES[request.param]()
+DRAWINGS: dict[str, Callable[[Study], Figure]] = {
+    "taxonomy_tree": lambda x: figures.taxonomy_tree(x.prevalence, x.book, NOTE),
+    "label_bars": lambda x: figures.label_bars(x.prevalence, "root_cause", NOTE),
+    "association_heatmap": lambda x: figures.association_heatmap(
+        x.cells, "symptom", "root_cause", NOTE, groups=x.book.category_of
+    ),
+    "alluvial": lambda x: figures.alluvial(x.records, "symptom", "category", NOTE),
+    "framework_stack": lambda x: figures.framework_stack(x.frameworks, NOTE),
+    "heuristics_coverage": lambda x: figures.heuristics_coverage(x.grid, x.summary, 0.33, NOTE),
+    "agreement_dots": lambda x: figures.agreement_dots(x.agreement, NOTE),
+    "confusion_heatmap": lambda x: figures.confusion_heatmap(x.confusion, "root_cause", "pilot", NOTE),
+    "dataset_comparison": lambda x: figures.dataset_comparison(x.comparison, NOTE),
+}
 
 
 @pytest.fixture(scope="session")
@@ -225,28 +242,54 @@ def small() -> Study:
 
 
 @pytest.fixture(scope="session")
-def readable_problems() -> Callable[[Figure], list[str]]:
-    return problems
+def large() -> Study:
+    return STUDIES["large"]()
 
 
-def problems(figure: Figure) -> list[str]:
+@pytest.fixture(scope="session", params=STUDIES)
+def study(request: pytest.FixtureRequest) -> Study:
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture(scope="session", params=DRAWINGS)
+def draw(request: pytest.FixtureRequest) -> Callable[[Study], Figure]:
+    return DRAWINGS[request.param]
+
+
+@pytest.fixture(scope="session")
+def problems() -> Callable[[Figure], list[str]]:
+    return legibility_problems
+
+
+@pytest.fixture(scope="session")
+def words() -> Callable[[Figure], str]:
+    return all_text
+
+
+def all_text(figure: Figure) -> str:
+    """All text of a figure, with single spaces."""
+    return " ".join(" ".join(text.get_text() for text in figure.findobj(Text)).split())
+
+
+def legibility_problems(figure: Figure) -> list[str]:
     """Texts that leave the figure, are below 7 points, or touch another text."""
-    renderer = figure.canvas.get_renderer()
-    spare = set().union(*(_spare_tick_labels(axis) for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)))
+    figure.draw_without_rendering()
+    spare = set().union(
+        *(_spare_tick_labels(axis) for axes in figure.axes for axis in (axes.xaxis, axes.yaxis))
+    )
     texts = [x for x in figure.findobj(Text) if x.get_visible() and x.get_text().strip() and x not in spare]
-    boxes = [text.get_window_extent(renderer) for text in texts]
-    outside = [
-        f"outside: {text.get_text()!r}"
-        for text, box in zip(texts, boxes, strict=True)
-        if box.x0 < -1 or box.y0 < -1 or box.x1 > figure.bbox.x1 + 1 or box.y1 > figure.bbox.y1 + 1
+    names = [text.get_text() for text in texts]
+    x0, y0, x1, y1 = np.array([text.get_window_extent().extents for text in texts]).T
+    outside = (x0 < -1) | (y0 < -1) | (x1 > figure.bbox.x1 + 1) | (y1 > figure.bbox.y1 + 1)
+    small = np.array([text.get_fontsize() for text in texts]) < 7
+    common_width = np.minimum.outer(x1, x1) - np.maximum.outer(x0, x0)
+    common_height = np.minimum.outer(y1, y1) - np.maximum.outer(y0, y0)
+    pairs = np.argwhere(np.triu((common_width > 1) & (common_height > 1), k=1))
+    return [
+        *(f"outside: {names[i]!r}" for i in np.flatnonzero(outside)),
+        *(f"small: {names[i]!r}" for i in np.flatnonzero(small)),
+        *(f"touching: {names[i]!r}, {names[j]!r}" for i, j in pairs),
     ]
-    small = [f"{text.get_fontsize()} pt: {text.get_text()!r}" for text in texts if text.get_fontsize() < 7]
-    touching = [
-        f"touching: {first.get_text()!r}, {second.get_text()!r}"
-        for (first, a), (second, b) in combinations(zip(texts, boxes, strict=True), 2)
-        if min(a.x1, b.x1) - max(a.x0, b.x0) > 1 and min(a.y1, b.y1) - max(a.y0, b.y0) > 1
-    ]
-    return [*outside, *small, *touching]
 
 
 def _spare_tick_labels(axis: Axis) -> set[Text]:

@@ -1,0 +1,106 @@
+# The checked configuration, and what rules of several files need of it.
+
+import re
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+from attention_faults import settings, study
+from attention_faults.errors import InputError
+from attention_faults.taxonomy import register
+from attention_faults.taxonomy.schema import Schema
+
+try:
+    STUDY = study.load(config)
+    DATASETS = {
+        entry.name: entry for entry in register.select(register.load(STUDY.registers), STUDY.datasets)
+    }
+    SCHEMAS = {name: settings.read(Schema, entry.schema) for name, entry in DATASETS.items()}
+except InputError as error:
+    raise WorkflowError(str(error)) from None
+
+RATED = [name for name, entry in DATASETS.items() if entry.ratings]
+# a table goes to programs, people and papers; a figure to the screen, the web and print
+TABLE_FORMATS = [".csv", ".html", ".tex"]
+FIGURE_FORMATS = [".png", ".svg", ".pdf"]
+
+
+def table(name, category, folder="results/{dataset}"):
+    """Outputs of one table: `name` is the CSV; its HTML twin is what the report shows."""
+    stem = f"{folder}/tables/{name}"
+    shown = report(
+        f"{stem}.html",
+        category=category,
+        caption=f"../report/{name}.rst",
+        labels={"result": name.replace("_", " ") + ", table"},
+    )
+    return {name: f"{stem}.csv", f"{name}_html": shown, f"{name}_tex": f"{stem}.tex"}
+
+
+def figure(name, category, folder="results/{dataset}"):
+    """Outputs of one figure: `name` is the PNG, which the report shows."""
+    stem = f"{folder}/figures/{name}"
+    shown = report(
+        f"{stem}.png",
+        category=category,
+        caption=f"../report/{name}.rst",
+        labels={"result": name.replace("_", " ") + ", figure"},
+    )
+    return {name: shown, f"{name}_svg": f"{stem}.svg", f"{name}_pdf": f"{stem}.pdf"}
+
+
+def note_of(dataset):
+    """What a reader must know beside every number of a dataset."""
+    synthetic = "SYNTHETIC DATA. " if DATASETS[dataset].synthetic else ""
+    return synthetic + SCHEMAS[dataset].note
+
+
+def note(wildcards):
+    return note_of(wildcards.dataset)
+
+
+def records_file(wildcards):
+    entry = DATASETS[wildcards.dataset]
+    return f"results/{entry.name}/source/{Path(entry.path).name}" if entry.is_remote else entry.path
+
+
+def agreement_table(wildcards):
+    """Agreement of the ratings, for datasets that have any."""
+    return f"results/{wildcards.dataset}/tables/agreement.csv" if wildcards.dataset in RATED else []
+
+
+TABLES = """
+records prevalence scope_by_group association association_cells heuristics heuristics_summary heuristics_grid
+heuristics_significance suggestions claims
+""".split()
+FIGURES = """
+taxonomy_tree category_shares root_cause_shares symptom_to_category symptom_by_root_cause heuristics_coverage
+""".split()
+RATING_TABLES = ["adjudication", "agreement", "confusion"]
+RATING_FIGURES = ["agreement_by_facet", "category_confusion"]
+COMPARISON = [f"results/compare/tables/datasets{suffix}" for suffix in TABLE_FORMATS]
+COMPARISON += [f"results/compare/figures/dataset_shares{suffix}" for suffix in FIGURE_FORMATS]
+
+
+def tables_of(dataset):
+    names = TABLES + (RATING_TABLES if dataset in RATED else [])
+    return expand(f"results/{dataset}/tables/{{name}}{{format}}", name=names, format=TABLE_FORMATS)
+
+
+def figures_of(dataset):
+    names = FIGURES + (RATING_FIGURES if dataset in RATED else [])
+    names += ["frameworks"] if "framework" in SCHEMAS[dataset].columns else []
+    return expand(
+        f"results/{dataset}/figures/{{name}}{{format}}",
+        name=names,
+        format=FIGURE_FORMATS,
+    )
+
+
+def results_of(wildcards):
+    return tables_of(wildcards.dataset) + figures_of(wildcards.dataset)
+
+
+def files_of(rule):
+    """Outputs of a rule, wildcards without their constraints."""
+    return tuple(re.sub(r"\{(\w+),[^}]*\}", r"{\1}", str(file)) for file in rule.output)
