@@ -274,6 +274,7 @@ rule draw_agreement:
     input:
         agreement="results/{dataset}/tables/agreement.csv",
         confusion="results/{dataset}/tables/confusion.csv",
+        codebook=lambda wildcards: DATASETS[wildcards.dataset].codebook,
     output:
         **figure("agreement_by_facet", "Agreement"),
         **figure("category_confusion", "Agreement"),

@@ -211,7 +211,7 @@ def _sheet_rows(path: Path, worksheet: Any) -> Iterator[Row]:
 def _sheet_values(path: Path, worksheet: Any) -> Iterator[tuple[object, ...]]:
     worksheet.reset_dimensions()  # the file's own claim may span a million empty rows
     with _damage_reported(path):
-        yield from worksheet.iter_rows(max_row=MAX_SHEET_ROWS + 1, values_only=True)
+        yield from worksheet.iter_rows(values_only=True)
 
 
 def _as_text(value: object) -> str:
