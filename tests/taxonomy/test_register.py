@@ -170,7 +170,7 @@ def test_columns_that_are_missing_are_all_reported_with_those_that_are_there(fol
         f"{path}:1: there is no column `licence`; did you mean `license`?",
         f"{path}:1: there is no column `ratings`",
     ]
-    assert problems_of(path)[3].startswith(f"{path}:1: the file has the columns `name`, `version`")
+    assert problems_of(path)[3].startswith(f"{path}:1: found: the columns `name`, `version`")
 
 
 def test_selection_keeps_the_asked_order_and_each_dataset_once(folder):

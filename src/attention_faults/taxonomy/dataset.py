@@ -30,12 +30,15 @@ def load(path: Path, schema: Schema, book: Codebook) -> pd.DataFrame:
         InputError: with every bad row and cell: file, line, column, value, what was expected, nearest label.
     """
     table = scan_table(path, schema.sheet)
-    present = _present_columns(table, schema, book)
+    _check_fit(table, schema, book)
     problems = _Problems(table, schema)
     records = pd.DataFrame(
-        {name: _values(table.frame[schema.source_of(name)], schema.columns[name]) for name in present}
+        {
+            name: _values(table.frame[schema.source_of(name)], column)
+            for name, column in schema.columns.items()
+        }
     )
-    for name in present:
+    for name in schema.columns:
         _check_column(records[name], name, schema.columns[name], book, problems)
     _check_hierarchy(records, book, problems)
     problems.raise_if_any()
@@ -78,8 +81,8 @@ class _Problems:
             raise InputError(in_line_order(self._found))
 
 
-def _present_columns(table: TextTable, schema: Schema, book: Codebook) -> list[str]:
-    """Return the mapped columns that the file has, after checking that map, codebook and file fit."""
+def _check_fit(table: TextTable, schema: Schema, book: Codebook) -> None:
+    """Check that map, codebook and file fit; a mapped column that the file lacks is a misspelt one."""
     seen = list(table.frame.columns)
     problems = [
         f"the column map does not map `{name}`, which every analysis needs{nearest(name, schema.columns)}"
@@ -88,15 +91,14 @@ def _present_columns(table: TextTable, schema: Schema, book: Codebook) -> list[s
     ]
     for name, column in schema.columns.items():
         source = schema.source_of(name)
-        if source not in seen and (column.required or name in NEEDED):
+        if source not in seen:
             problems.append(f"there is no column `{shown(source)}`{nearest(source, seen)}")
         problems += [f"the column map of `{name}`: {problem}" for problem in _misfits(name, column, book)]
     if problems:
-        problems.append(f"the file has {table.contents}")
+        problems.append(f"found: {table.contents}")
         raise InputError(
             [*in_line_order(table.problems), *(f"{table.header}: {problem}" for problem in problems)]
         )
-    return [name for name in schema.columns if schema.source_of(name) in seen]
 
 
 def _misfits(name: str, column: Column, book: Codebook) -> list[str]:

@@ -74,7 +74,7 @@ def _add(path: Path, entries: dict[str, Entry]) -> None:
     missing = [name for name in COLUMNS if name not in seen]
     if missing:
         hints = [f"there is no column `{name}`{nearest(name, seen)}" for name in missing]
-        hints.append(f"the file has {table.contents}")
+        hints.append(f"found: {table.contents}")
         raise InputError(f"{table.header}: {hint}" for hint in hints)
     problems = list(table.problems)
     rows = cast("list[dict[str, str]]", table.frame.to_dict("records"))
