@@ -1,0 +1,140 @@
+"""Faults of a fused kernel, or of its use outside what it supports, shown in plain arithmetic."""
+
+from contextlib import AbstractContextManager
+
+import torch
+from torch import Tensor
+
+from attention_faults.faults.attention_score import rounded
+from attention_faults.faults.injection import replaced
+from attention_faults.faults.operator import EVERY_ATTENTION, SCORED, operator
+from attention_faults.subjects.attention import Site
+
+DOT_PRODUCT = ("self", "causal_self", "cross")
+
+
+@operator(
+    category="attention_kernel",
+    root_cause="feature_constraints",
+    truth="comparison",
+    kinds=SCORED,
+    severities=(4.0, 2.0),
+)
+def tail_of_keys_ignored(site: Site, severity: float, seed: int) -> AbstractContextManager[None]:
+    """The kernel works on whole tiles: the last keys, 1/`severity` of them, are never reached."""
+    mask = site.attention.mask
+
+    def reach(scores: Tensor, allowed: Tensor) -> Tensor:
+        keys = scores.shape[-1]
+        reached = torch.arange(keys, device=scores.device) < keys - max(1, int(keys / severity))
+        return mask(scores, allowed & reached)
+
+    return replaced(site.attention, mask=reach)
+
+
+@operator(
+    category="attention_kernel",
+    root_cause="feature_constraints",
+    truth="comparison",
+    kinds=DOT_PRODUCT,
+    severities=(0.5, 0.25),
+)
+def head_size_truncated(site: Site, severity: float, seed: int) -> AbstractContextManager[None]:
+    """The kernel supports small heads only and compares the first `severity` share of their features."""
+    scores = site.attention.scores
+
+    def truncated(query: Tensor, key: Tensor) -> Tensor:
+        size = max(1, int(query.shape[-1] * severity))
+        return scores(query[..., :size], key[..., :size])
+
+    return replaced(site.attention, scores=truncated)
+
+
+@operator(
+    category="attention_kernel",
+    root_cause="silent_fallback",
+    truth="comparison",
+    kinds=("self", "causal_self", "cross"),
+)
+def fallback_ignores_mask_and_scale(site: Site, severity: float, seed: int) -> AbstractContextManager[None]:
+    """A fallback runs without notice and ignores the mask and the scale that it is given."""
+    return replaced(site.attention, mask=lambda scores, allowed: scores, scale=lambda scores, scaling: scores)
+
+
+@operator(
+    category="attention_kernel",
+    root_cause="numerical_precision",
+    truth="output",
+    kinds=EVERY_ATTENTION,
+    severities=(3.0, 1.0),
+)
+def output_accumulated_narrowly(site: Site, severity: float, seed: int) -> AbstractContextManager[None]:
+    """The weighted sum is accumulated with `severity` bits of mantissa."""
+    combine = site.attention.combine
+
+    def narrow(weights: Tensor, value: Tensor) -> Tensor:
+        return rounded(combine(rounded(weights, severity), value), severity)
+
+    return replaced(site.attention, combine=narrow)
+
+
+@operator(
+    category="attention_kernel",
+    root_cause="numerical_precision",
+    truth="comparison",
+    kinds=SCORED,
+    severities=(2.0, 4.0),
+)
+def chunks_without_normaliser(site: Site, severity: float, seed: int) -> AbstractContextManager[None]:
+    """Keys are worked off in `severity` chunks, each with its own softmax, and averaged without weights."""
+
+    def chunked(scores: Tensor) -> Tensor:
+        chunks = scores.chunk(int(severity), dim=-1)
+        return torch.cat([chunk.softmax(dim=-1) / len(chunks) for chunk in chunks], dim=-1)
+
+    return replaced(site.attention, normalise=chunked)
+
+
+@operator(
+    category="attention_kernel",
+    root_cause="kernel_memory",
+    truth="output",
+    kinds=SCORED,
+    severities=(1.0, 2.0),
+)
+def values_read_off_by_rows(site: Site, severity: float, seed: int) -> AbstractContextManager[None]:
+    """The kernel reads the values `severity` rows beside those that the weights belong to."""
+    combine = site.attention.combine
+    return replaced(
+        site.attention, combine=lambda weights, value: combine(weights, value.roll(int(severity), dims=-2))
+    )
+
+
+@operator(
+    category="attention_kernel",
+    root_cause="kernel_memory",
+    truth="output",
+    kinds=("self", "causal_self", "cross"),
+)
+def buffer_shared_between_samples(site: Site, severity: float, seed: int) -> AbstractContextManager[None]:
+    """Samples of a batch share a buffer: each sees the values of the sample before it."""
+    combine = site.attention.combine
+    return replaced(site.attention, combine=lambda weights, value: combine(weights, value.roll(1, dims=0)))
+
+
+@operator(
+    category="attention_kernel",
+    root_cause="hardware_incompatibility",
+    truth="output",
+    kinds=SCORED,
+    severities=(0.1, 0.3),
+)
+def small_weights_flushed(site: Site, severity: float, seed: int) -> AbstractContextManager[None]:
+    """A device flushes small numbers: weights below `severity` become zero."""
+    normalise = site.attention.normalise
+
+    def flush(scores: Tensor) -> Tensor:
+        weights = normalise(scores)
+        return torch.where(weights < severity, 0.0, weights)
+
+    return replaced(site.attention, normalise=flush)

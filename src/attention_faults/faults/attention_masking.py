@@ -1,0 +1,125 @@
+"""Faults in which positions may attend to which."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+import torch
+from torch import Tensor
+
+from attention_faults.faults.injection import replaced
+from attention_faults.faults.operator import operator
+from attention_faults.subjects.attention import Site
+
+MASKED = ("self", "causal_self", "cross", "additive")
+
+
+def _with_mask(site: Site, change: Callable[[Tensor], Tensor]) -> AbstractContextManager[None]:
+    """Let one attention see a changed mask (true: may attend), of the shape of its scores."""
+    mask = site.attention.mask
+    return replaced(site.attention, mask=lambda scores, allowed: mask(scores, change(allowed)))
+
+
+@operator(category="attention_masking", root_cause="mask_application", truth="comparison", kinds=MASKED)
+def mask_dropped(site: Site, severity: float, seed: int) -> AbstractContextManager[None]:
+    """The mask is not applied."""
+    return _with_mask(site, torch.ones_like)
+
+
+@operator(category="attention_masking", root_cause="mask_application", truth="comparison", kinds=MASKED)
+def mask_behind_softmax(site: Site, severity: float, seed: int) -> AbstractContextManager[None]:
+    """The mask zeroes weights behind the softmax, so that they no longer sum to one."""
+    attention = site.attention
+    normalise = attention.normalise
+    seen: list[Tensor] = []
+
+    def remember(scores: Tensor, allowed: Tensor) -> Tensor:
+        seen[:] = [allowed]
+        return scores
+
+    return replaced(attention, mask=remember, normalise=lambda scores: normalise(scores) * seen[0])
+
+
+@operator(
+    category="attention_masking",
+    root_cause="mask_application",
+    truth="comparison",
+    kinds=("self", "causal_self"),
+)
+def mask_on_wrong_axis(site: Site, severity: float, seed: int) -> AbstractContextManager[None]:
+    """The mask is broadcast over the keys in place of the queries."""
+    return _with_mask(
+        site, lambda allowed: allowed.transpose(-2, -1) if allowed.shape[-1] == allowed.shape[-2] else allowed
+    )
+
+
+@operator(category="attention_masking", root_cause="mask_generation", truth="comparison", kinds=MASKED)
+def mask_inverted(site: Site, severity: float, seed: int) -> AbstractContextManager[None]:
+    """The mask has the wrong polarity: only what should be hidden is seen."""
+    return _with_mask(site, torch.logical_not)
+
+
+@operator(
+    category="attention_masking",
+    root_cause="mask_generation",
+    truth="comparison",
+    kinds=MASKED,
+    severities=(1.0, 3.0),
+)
+def mask_shifted(site: Site, severity: float, seed: int) -> AbstractContextManager[None]:
+    """The mask is shifted by `severity` keys."""
+    return _with_mask(site, lambda allowed: allowed.roll(int(severity), dims=-1))
+
+
+@operator(
+    category="attention_masking",
+    root_cause="mask_generation",
+    truth="comparison",
+    kinds=MASKED,
+    severities=(1.0, 4.0),
+)
+def mask_fill_too_small(site: Site, severity: float, seed: int) -> AbstractContextManager[None]:
+    """Hidden scores are lowered by `severity` in place of being ruled out."""
+    return replaced(
+        site.attention, mask=lambda scores, allowed: scores - severity * (~allowed).to(scores.dtype)
+    )
+
+
+@operator(
+    category="attention_masking",
+    root_cause="mask_generation",
+    truth="comparison",
+    kinds=("causal_self",),
+    severities=(1.0, 3.0),
+)
+def causal_mask_leaks(site: Site, severity: float, seed: int) -> AbstractContextManager[None]:
+    """Each query sees `severity` keys of the future."""
+
+    def leak(allowed: Tensor) -> Tensor:
+        for _ in range(int(severity)):
+            allowed = allowed | allowed.roll(1, dims=-1)
+        return allowed
+
+    return _with_mask(site, leak)
+
+
+@operator(category="attention_masking", root_cause="dynamic_mask", truth="comparison", kinds=MASKED)
+def mask_of_first_sample(site: Site, severity: float, seed: int) -> AbstractContextManager[None]:
+    """The mask does not follow the lengths of a batch: that of the first sample serves all."""
+    return _with_mask(site, lambda allowed: allowed[:1].expand(allowed.shape))
+
+
+@operator(
+    category="attention_masking",
+    root_cause="dynamic_mask",
+    truth="comparison",
+    kinds=MASKED,
+    severities=(0.5, 0.75),
+)
+def mask_stops_growing(site: Site, severity: float, seed: int) -> AbstractContextManager[None]:
+    """The mask keeps the length of an earlier state: keys beyond `severity` of the length stay hidden."""
+
+    def cut(allowed: Tensor) -> Tensor:
+        length = max(1, int(severity * allowed.shape[-1]))
+        return allowed & (torch.arange(allowed.shape[-1], device=allowed.device) < length)
+
+    return _with_mask(site, cut)

@@ -1,0 +1,90 @@
+"""Attention as a sequence of steps, each of which a fault can replace at one place of one model.
+
+The models under study differ in what attends to what, but all of them run these steps, the ones from
+`transformers` included. A step is a method; replacing it on an instance changes that attention and no other.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+
+class Attention:
+    """Scaled dot-product attention (Vaswani et al. 2017, equation 1), step by step.
+
+    Shapes: B samples, H heads, T queries, S keys, D features a head. `allowed` is true where a query may
+    attend to a key, broadcastable to (B, H, T, S).
+    """
+
+    def heads(self, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Hand over the heads of the projections: (B, H, T, D), (B, H, S, D), (B, H, S, D)."""
+        return query, key, value
+
+    def scores(self, query: Tensor, key: Tensor) -> Tensor:
+        """Compare every query with every key: (B, H, T, S)."""
+        return query @ key.transpose(-2, -1)
+
+    def scale(self, scores: Tensor, scaling: float) -> Tensor:
+        """Bring scores to unit variance."""
+        return scores * scaling
+
+    def mask(self, scores: Tensor, allowed: Tensor) -> Tensor:
+        """Rule out what may not be attended to."""
+        return scores.masked_fill(~allowed, torch.finfo(scores.dtype).min)
+
+    def normalise(self, scores: Tensor) -> Tensor:
+        """Turn scores into weights that sum to one over the keys."""
+        return scores.softmax(dim=-1)
+
+    def drop(self, weights: Tensor, dropout: float) -> Tensor:
+        """Drop weights at random, in training only."""
+        return nn.functional.dropout(weights, dropout) if dropout else weights
+
+    def combine(self, weights: Tensor, value: Tensor) -> Tensor:
+        """Average the values: (B, H, T, D)."""
+        return weights @ value
+
+    def merge(self, output: Tensor) -> Tensor:
+        """Put the heads of a query side by side: (B, T, H * D)."""
+        return output.transpose(1, 2).flatten(start_dim=2)
+
+    def __call__(
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        *,
+        allowed: Tensor | None = None,
+        scaling: float = 1.0,
+        dropout: float = 0.0,
+    ) -> tuple[Tensor, Tensor]:
+        """Run all steps; return the merged output and the weights (B, H, T, S)."""
+        query, key, value = self.heads(query, key, value)
+        scores = self.scale(self.scores(query, key), scaling)
+        if allowed is None:
+            allowed = torch.ones((), dtype=torch.bool, device=scores.device)
+        weights = self.normalise(self.mask(scores, allowed.expand(scores.shape)))
+        output = self.combine(self.drop(weights, dropout), value)
+        return self.merge(output), weights
+
+
+@dataclass(frozen=True)
+class Site:
+    """One attention of a model, where a fault can sit.
+
+    Attributes:
+        path: exact path of the module that owns it, as `model.get_submodule` takes it.
+        layer: prefix of its blocks; the block of its query projection is `<layer>.query`.
+        kind: `self`, `causal_self`, `cross`, `additive`, `graph_node` or `graph_semantic`.
+        attention: its steps.
+        components: parameters by role, those of query, key, value and output that exist.
+        head_count: number of heads.
+    """
+
+    path: str
+    layer: str
+    kind: str
+    attention: Attention
+    components: dict[str, tuple[nn.Parameter, ...]]
+    head_count: int

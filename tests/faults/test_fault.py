@@ -1,0 +1,195 @@
+"""A fault changes what it says it changes, nothing else, and nothing stays behind."""
+
+import copy
+from collections.abc import Iterator
+
+import pytest
+import torch
+from support.tiny import Tiny
+from torch import nn
+
+from attention_faults.faults import fault as faults
+from attention_faults.faults.fault import Fault, NoEffectError, check_effect, injected, places
+from attention_faults.faults.injection import changed, frozen, replaced
+from attention_faults.faults.operator import CATALOGUE, Operator, catalogue
+from attention_faults.subjects.training import Plan, train
+from attention_faults.taxonomy.codebook import ATTENTION_SPECIFIC, Codebook
+
+SUBJECTS = {"self": Tiny("self"), "causal_self": Tiny("causal_self")}
+
+
+def plan_of(kind: str) -> Plan:
+    subject = SUBJECTS[kind]
+    return Plan.of(subject, subject.task(0), seed=1)
+
+
+def cases() -> Iterator[tuple[str, Fault]]:
+    """Every operator at every place and severity of the tiny subjects."""
+    for kind, subject in SUBJECTS.items():
+        model = subject.build(subject.task(0), seed=1)
+        for operator in catalogue().values():
+            for place in places(subject, model, operator):
+                for severity in operator.severities:
+                    yield kind, Fault(operator.id, place, severity)
+
+
+CASES = list(cases())
+
+
+def named(case: tuple[str, Fault]) -> str:
+    kind, fault = case
+    return f"{kind}-{fault.operator}-{fault.place}-{fault.severity}"
+
+
+def state_of(model: nn.Module) -> dict[str, torch.Tensor]:
+    return copy.deepcopy(model.state_dict())
+
+
+def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
+    return all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.fixture(params=CASES, ids=named)
+def case(request: pytest.FixtureRequest) -> tuple[str, Fault]:
+    return request.param
+
+
+def test_every_operator_has_an_effect(case: tuple[str, Fault]) -> None:
+    kind, fault = case
+    plan = plan_of(kind)
+    model = plan.subject.build(plan.task, seed=1)
+    check_effect(fault, model, plan, plan.task.test)
+
+
+def test_only_the_target_changes_and_all_is_mended_on_exit(case: tuple[str, Fault]) -> None:
+    kind, fault = case
+    plan = plan_of(kind)
+    model = plan.subject.build(plan.task, seed=1)
+    before, outputs = state_of(model), plan.subject.outputs(model, plan.task.test)
+    steps = dict(vars(model.attention))
+    with injected(fault, model, plan) as injection:
+        blocks = plan.subject.blocks(model)
+        touched = {
+            name
+            for name, parameters in blocks.items()
+            if not all(
+                torch.equal(parameter, before[key])
+                for key, parameter in model.named_parameters()
+                if any(parameter is member for member in parameters)
+            )
+        }
+        assert touched <= injection.truth
+        assert injection.truth <= blocks.keys()
+        assert bool(injection.truth) == (catalogue()[fault.operator].truth != "none")
+    assert same(state_of(model), before)
+    assert torch.equal(plan.subject.outputs(model, plan.task.test), outputs)
+    assert dict(vars(model.attention)) == steps
+    assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+def test_loss_with_a_fault_is_the_same_in_two_calls(case: tuple[str, Fault]) -> None:
+    kind, fault = case
+    plan = plan_of(kind)
+    model = plan.subject.build(plan.task, seed=1)
+    with injected(fault, model, plan) as injection:
+        first, second = (injection.plan.loss(model, plan.task.test) for _ in range(2))
+    assert torch.equal(first, second)
+
+
+@pytest.mark.parametrize("operator", ["wrong_scale", "comparison_starts_at_zero", "labels_wrong"])
+def test_same_seed_trains_to_the_same_bytes(operator: str) -> None:
+    def end() -> dict[str, torch.Tensor]:
+        plan = plan_of("self")
+        model = plan.subject.build(plan.task, seed=1)
+        chosen = catalogue()[operator]
+        fault = Fault(operator, places(plan.subject, model, chosen)[0], chosen.severities[0])
+        with injected(fault, model, plan) as injection:
+            return train(model, injection.plan).checkpoints["end"]
+
+    assert same(end(), end())
+
+
+def test_trained_parameters_are_kept_when_a_starting_fault_ends() -> None:
+    plan = plan_of("self")
+    model = plan.subject.build(plan.task, seed=1)
+    fault = Fault("comparison_starts_badly_scaled", "attention", 0.01)
+    with injected(fault, model, plan) as injection:
+        run = train(model, injection.plan)
+    assert same(state_of(model), run.checkpoints["end"])
+
+
+def test_crash_of_a_faulty_run_is_a_result() -> None:
+    plan = plan_of("self")
+    model = plan.subject.build(plan.task, seed=1)
+    with replaced(model.attention, normalise=lambda scores: scores / 0):
+        run = train(model, plan)
+    assert run.outcome == "crashed"
+    assert "the loss is nan in epoch 1" in run.message
+
+
+def test_operator_that_changes_nothing_fails_loudly(monkeypatch: pytest.MonkeyPatch) -> None:
+    idle = Operator(
+        **{**vars(catalogue()["wrong_scale"]), "id": "idle", "severities": (1.0,),
+           "apply": lambda site, severity, seed: replaced(site.attention, scale=site.attention.scale)}
+    )  # fmt: skip
+    monkeypatch.setitem(CATALOGUE, "idle", idle)
+    plan = plan_of("self")
+    with pytest.raises(NoEffectError, match="`idle` at `attention` changes nothing in `tiny`"):
+        check_effect(Fault("idle", "attention", 1.0), plan.subject.build(plan.task, 1), plan, plan.task.test)
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        (Fault("no_such", "attention", 1.0), "no fault operator `no_such`"),
+        (Fault("wrong_scale", "attention", 1.0), r"has the severities \(.*\), not 1.0"),
+        (Fault("wrong_scale", "layer7", 4.0), "does not apply at `layer7`; it applies at attention"),
+        (Fault("causal_mask_leaks", "everywhere", 1.0), "it applies at no place of this model"),
+    ],
+)
+def test_fault_that_does_not_fit_is_refused(fault: Fault, message: str) -> None:
+    plan = plan_of("self")
+    model = plan.subject.build(plan.task, seed=1)
+    with pytest.raises(ValueError, match=message), injected(fault, model, plan):
+        pass
+
+
+def test_fault_everywhere_has_the_union_of_the_places_as_truth() -> None:
+    plan = plan_of("self")
+    model = plan.subject.build(plan.task, seed=1)
+    with injected(Fault("wrong_scale", faults.EVERYWHERE, 4.0), model, plan) as injection:
+        assert injection.truth == {"attention.query", "attention.key"}
+
+
+def test_frozen_parameters_do_not_move_in_training() -> None:
+    plan = plan_of("self")
+    model = plan.subject.build(plan.task, seed=1)
+    before = state_of(model)
+    with frozen(model.key.parameters()):
+        train(model, plan)
+    assert torch.equal(model.key.weight, before["key.weight"])
+    assert not torch.equal(model.value.weight, before["value.weight"])
+
+
+def test_changed_parameters_are_restored_bit_for_bit() -> None:
+    weights = nn.Parameter(torch.randn(5) * 1e-30)
+    before = weights.detach().clone()
+    with changed([weights], lambda value: value * 1e-20):
+        assert not torch.equal(weights, before)
+    assert torch.equal(weights, before)
+
+
+def test_replacing_a_step_that_does_not_exist_is_an_error() -> None:
+    model = Tiny().build(Tiny().task(0), 1)
+    with pytest.raises(AttributeError), replaced(model.attention, softmax=lambda scores: scores):
+        pass
+
+
+def test_catalogue_speaks_the_language_of_the_codebook(book: Codebook) -> None:
+    for operator in catalogue().values():
+        assert book.category_of[operator.root_cause] == operator.category
+        assert operator.mechanism.endswith("."), operator.id
+        assert book.scope_of[operator.category] == ATTENTION_SPECIFIC or operator.target in (
+            "block",
+            "training",
+        )
