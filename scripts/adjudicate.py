@@ -10,10 +10,11 @@ from attention_faults.taxonomy import codebook, dataset
 job.log_to(snakemake.log[0])
 book = codebook.load(snakemake.input.codebook)
 records = dataset.read(Path(snakemake.input.records), book)
-labels = adjudication.adjudicate(adjudication.load(Path(snakemake.input.ratings), book))
+ratings = adjudication.load(Path(snakemake.input.ratings), book, records["record_id"])
+labels = adjudication.adjudicate(ratings)
 tables.write_csv(labels, snakemake.output.labels)
 tables.write(
-    adjudication.compare(labels, records),
+    adjudication.compare(ratings, records),
     snakemake.output.adjudication,
     title="How labels were decided",
     note=snakemake.params.note,

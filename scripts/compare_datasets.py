@@ -9,8 +9,8 @@ prevalences = zip(snakemake.params.datasets, map(tables.read, snakemake.input), 
 stacked = comparison.stack(dict(prevalences))
 tables.write(
     comparison.side_by_side(stacked),
-    snakemake.output.datasets,
+    snakemake.output.table,
     title="Datasets side by side",
     note=snakemake.params.note,
 )
-figures.save(figures.dataset_comparison(stacked, snakemake.params.note), snakemake.output.dataset_shares)
+figures.save(figures.dataset_comparison(stacked, snakemake.params.note), snakemake.output.figure)

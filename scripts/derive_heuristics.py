@@ -8,8 +8,8 @@ from attention_faults.taxonomy import codebook, dataset, heuristics
 
 job.log_to(snakemake.log[0])
 records = dataset.read(Path(snakemake.input.records), codebook.load(snakemake.input.codebook))
-settings = heuristics.Settings(**snakemake.params.heuristics)
-result = heuristics.derive(records, settings, **snakemake.params.interval, seed=snakemake.params.seed)
+thresholds = heuristics.Thresholds(**snakemake.params.heuristics)
+result = heuristics.derive(records, thresholds, **snakemake.params.interval, seed=snakemake.params.seed)
 tables.write(
     result.rules,
     snakemake.output.heuristics,

@@ -9,7 +9,8 @@ agreement, confusion = tables.read(snakemake.input.agreement), tables.read(snake
 note = snakemake.params.note
 figures.save(figures.agreement_dots(agreement, note), snakemake.output.agreement_by_facet)
 # the last phase that rated the category is the one behind the labels
-phase = confusion.loc[confusion["facet"] == "category", "phase"].iloc[-1]
+rated = confusion.loc[confusion["facet"] == "category", "phase"]
+phase = rated.iloc[-1] if len(rated) else ""
 order = codebook.load(snakemake.input.codebook).labels("category")
 heatmap = figures.confusion_heatmap(confusion, "category", phase, note, order=order)
 figures.save(heatmap, snakemake.output.category_confusion)

@@ -10,8 +10,9 @@ from attention_faults.reporting import tables
 from attention_faults.taxonomy import agreement, codebook
 
 job.log_to(snakemake.log[0])
-ratings = adjudication.load(Path(snakemake.input.ratings), codebook.load(snakemake.input.codebook))
 projects = pd.read_parquet(snakemake.input.records).set_index("record_id")["project"]
+book = codebook.load(snakemake.input.codebook)
+ratings = adjudication.load(Path(snakemake.input.ratings), book, projects.index)
 tables.write(
     agreement.measure(ratings, projects, **snakemake.params.interval, seed=snakemake.params.seed),
     snakemake.output.agreement,

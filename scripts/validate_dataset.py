@@ -12,5 +12,6 @@ register.check_sha256(Path(snakemake.input.source), snakemake.params.sha256)
 schema = settings.read(Schema, Path(snakemake.input.schema))
 records = dataset.load(Path(snakemake.input.source), schema, codebook.load(snakemake.input.codebook))
 dataset.write(records, Path(snakemake.output.dataset))
-# a page of a million rows opens nowhere; records.parquet holds them all
-tables.write(records.head(1000), snakemake.output.records, title=schema.title, note=snakemake.params.note)
+# a table of a million rows opens nowhere
+title = f"{schema.title}: {min(len(records), 1000)} of the {len(records)} records in records.parquet"
+tables.write(records.head(1000), snakemake.output.records, title=title, note=snakemake.params.note)

@@ -50,16 +50,30 @@ def suggest(
     register_file: Annotated[Path, typer.Option("--register", help="Register of fault datasets.")] = DATA
     / "datasets.csv",
     top: Annotated[int, typer.Option(min=1, help="How many causes to list.")] = 5,
+    prior_weight: Annotated[
+        float, typer.Option(help="Weight of the prior, in faults (docs/protocol.md).")
+    ] = 5,
+    examples: Annotated[int, typer.Option(min=0, help="How many URLs to list for each.")] = 3,
 ) -> None:
     """Rank the likely categories and root causes of a fault, by what was observed."""
     facets = {"symptom": symptom, "trigger": trigger, "visibility": visibility, "stage": stage}
     observed = {facet: label for facet, label in facets.items() if label is not None}
     entry = register.select(register.load([register_file]), [dataset_name])[0]
+    if entry.is_remote:
+        raise InputError(f"`{entry.name}` lies at {entry.path}; download it and register the file")
     records = dataset.load(
         Path(entry.path), settings.read(Schema, entry.schema), codebook.load(entry.codebook)
     )
     for outcome in ("category", "root_cause"):
-        ranked = suggestion.suggest(records, observed, outcome=outcome, top=top)
+        ranked = suggestion.suggest(
+            records,
+            observed,
+            outcome=outcome,
+            prior_weight=prior_weight,
+            level=0.95,
+            top=top,
+            examples=examples,
+        )
         typer.echo(f"{outcome}, of {ranked['matching'].iloc[0]} faults with these observations:")
         for row in ranked.itertuples():
             typer.echo(_line(row))
@@ -70,4 +84,5 @@ def suggest(
 
 def _line(row: Any) -> str:
     interval = f"({row.low:.0%} to {row.high:.0%})"
-    return f"  {row.label:32}{row.probability:4.0%} {interval:15} lift {row.lift:4.1f}  {row.count} faults"
+    counts = f"{row.count} of {row.matching}"
+    return f"  {row.label:32}{row.probability:4.0%} {interval:15} lift {row.lift:4.1f}  {counts}"

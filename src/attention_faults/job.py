@@ -1,10 +1,18 @@
-"""What a workflow job does before its work."""
+"""What the workflow does for its jobs, and a job before its work."""
 
 import os
 import sys
+from pathlib import Path
 from types import TracebackType
 
 from attention_faults.errors import InputError
+
+
+def share_package() -> None:
+    """Let jobs import this package where it is not installed, as in an environment that Snakemake makes."""
+    source = str(Path(__file__).parents[1])
+    others = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = f"{source}{os.pathsep}{others}" if others else source
 
 
 def log_to(path: str) -> None:

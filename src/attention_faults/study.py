@@ -1,7 +1,7 @@
 """The configuration of a study."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -22,7 +22,7 @@ class Interval(Settings):
 class Association(Settings):
     """Which labels the facets are tested against, and draws of the permutation test."""
 
-    outcomes: list[str]
+    outcomes: Annotated[list[Literal["scope", "category", "root_cause"]], Field(min_length=1)]
     permutations: Annotated[int, Field(ge=99)]
     power: Annotated[float, Field(gt=0, lt=1)]
 
@@ -52,7 +52,7 @@ class Study(Settings):
     registers: Annotated[list[Path], Field(min_length=1)]
     datasets: Annotated[list[str], Field(min_length=1)]
     claims: Path
-    seed: Annotated[int, Field(ge=0)]
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
     interval: Interval
     association: Association
     heuristics: Heuristics

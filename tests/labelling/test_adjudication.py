@@ -24,23 +24,58 @@ def decide(*ratings: dict[str, str]) -> tuple[str, str]:
 def test_derived_labels_of_the_embedded_dataset_equal_its_records(
     book: Codebook, records: pd.DataFrame
 ) -> None:
-    derived = adjudication.adjudicate(adjudication.load(EMBEDDED / "ratings.csv", book)).set_index(
-        "record_id"
-    )
+    derived = adjudication.adjudicate(
+        adjudication.load(EMBEDDED / "ratings.csv", book, records["record_id"])
+    ).set_index("record_id")
     assert len(derived) == len(records) == 590
     for facet in book.columns:
         assert derived.loc[records["record_id"], facet].tolist() == records[facet].tolist()
 
 
-def test_comparison_counts_ways_of_decision_and_differences(book: Codebook, records: pd.DataFrame) -> None:
-    derived = adjudication.adjudicate(adjudication.load(EMBEDDED / "ratings.csv", book))
+def test_raters_and_adjudicator_of_the_embedded_dataset_are_told_apart(
+    ratings: pd.DataFrame, records: pd.DataFrame
+) -> None:
+    table = adjudication.compare(ratings, records).set_index("facet")
+    assert (table["raters_agreed"] + table["raters_differed"] == 590).all()
+    overturned = table["overturned"]
+    assert overturned[overturned > 0].to_dict() == {"root_cause": 12, "visibility": 4}
+    assert (table[["unresolved", "unrated", "different"]] == 0).all(axis=None)
+
+
+def test_comparison_counts_records_without_ratings_and_other_published_labels(
+    ratings: pd.DataFrame, records: pd.DataFrame
+) -> None:
     changed = records.assign(symptom=records["symptom"].where(records.index >= 3, "hang"))
-    really = int((changed["symptom"] != records["symptom"]).sum())
-    table = adjudication.compare(derived.iloc[1:], changed).set_index("facet")
-    assert (table[["agreed", "adjudicated", "unresolved", "unrated"]].sum(axis=1) == table["records"]).all()
+    really = int((changed["symptom"] != records["symptom"])[1:].sum())
+    rest = ratings[ratings["record_id"] != records["record_id"][0]]
+    table = adjudication.compare(rest, changed).set_index("facet")
+    assert (table["records"] == 590).all()
     assert (table["unrated"] == 1).all()
-    assert table.loc["symptom", "different"] in (really, really + 1)
+    assert table.loc["symptom", "different"] == really + 1
     assert table.loc["stage", "different"] == 1
+
+
+@pytest.mark.parametrize(
+    ("labels", "counted"),
+    [
+        (("x", "x", ""), "raters_agreed"),
+        (("x", "x", "x"), "raters_agreed"),
+        (("x", "x", "y"), "raters_agreed overturned"),
+        (("x", "z", "y"), "raters_differed"),
+        (("x", "z", ""), "raters_differed unresolved"),
+        (("x", "", ""), "unresolved"),
+        (("", "", "y"), ""),
+        (("", "", ""), "unrated"),
+    ],
+)
+def test_comparison_says_what_raters_and_adjudicator_did(labels: tuple[str, ...], counted: str) -> None:
+    ratings = pd.DataFrame(
+        [rating("a", *pair) for pair in zip(("first", "second", "adjudication"), labels, strict=True)]
+    )
+    final = adjudication.adjudicate(ratings)["symptom"]
+    records = pd.DataFrame({"record_id": ["a"], "symptom": final})
+    row = adjudication.compare(ratings, records).iloc[0].drop("facet")
+    assert row[row > 0].index.tolist() == ["records", *counted.split()]
 
 
 def test_agreed_label_stands() -> None:
@@ -83,14 +118,16 @@ def test_last_phase_that_rated_the_facet_counts() -> None:
 def test_bad_ratings_are_all_reported_with_their_lines(tmp_path: Path, book: Codebook) -> None:
     path = tmp_path / "ratings.csv"
     path.write_text(
-        "record_id,phase,round,rater,symptom\na,main,first,R1,crsh\na,main,first,R2,hang\nb,main,first,R1,none\n"
+        "record_id,phase,round,rater,symptom\na,main,first,R1,crsh\na,main,first,R2,hang\nb,main,first,R1,none\nc,main,1,R1,\n"
     )
     with pytest.raises(InputError) as caught:
-        adjudication.load(path, book)
+        adjudication.load(path, book, ["a", "b"])
     text = str(caught.value)
     assert f"{path}:2: column `symptom`: `crsh` is not in the codebook; did you mean `crash`?" in text
     assert f"{path}:3: record `a` already has a rating of phase `main`, round `first`" in text
     assert f"{path}:4: column `symptom`: `none`" in text
+    assert f"{path}:5: column `record_id`: `c` is no record of the dataset" in text
+    assert f"{path}:5: column `round`: `1` is not one of first, second, third, fourth, adjudication" in text
 
 
 def test_columns_that_are_no_facets_are_refused(tmp_path: Path, book: Codebook) -> None:
@@ -99,4 +136,4 @@ def test_columns_that_are_no_facets_are_refused(tmp_path: Path, book: Codebook) 
     with pytest.raises(
         InputError, match=r"no column `round`(.|\n)*`symptm` is not a facet.*did you mean `symptom`"
     ):
-        adjudication.load(path, book)
+        adjudication.load(path, book, ["a", "b"])

@@ -85,15 +85,9 @@ def write_own_dataset(folder: Path) -> None:
 
 
 def copy_project(folder: Path) -> Path:
-    """Copy what git would commit."""
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    for name in listed.stdout.splitlines():
-        if (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, folder / name)
+    """Copy the project without what it generates, and add the user's dataset."""
+    generated = shutil.ignore_patterns(".git", ".venv", ".snakemake", "results", "*cache*", "*.egg-info")
+    shutil.copytree(ROOT, folder, ignore=generated, dirs_exist_ok=True)
     write_own_dataset(folder / "own")
     settings = yaml.safe_load((ROOT / "config/quick.yaml").read_text())
     settings |= {"registers": ["data/datasets.csv", "own/datasets.csv"], "datasets": ["github_2026", "own"]}
@@ -116,12 +110,10 @@ def missing(what: str) -> None:
     pytest.skip(what)
 
 
-def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def snakemake(folder: Path, *arguments: str, own_code: bool = False) -> subprocess.CompletedProcess[str]:
+    """Run Snakemake in a copy of the project, by choice with the package of the copy."""
+    environment = {**os.environ, "PYTHONPATH": str(folder / "src")} if own_code else None
     return subprocess.run(
         ["snakemake", *arguments],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
+        cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, env=environment,
+    )  # fmt: skip

@@ -61,11 +61,12 @@ def schema(workbook: Path) -> Schema:
 @pytest.fixture(scope="module")
 def verdicts(workbook: Path, schema: Schema, book: Codebook) -> dict[str, pd.Series]:
     records = dataset.load(workbook, schema, book)
-    draws = heuristics.Settings(permutations=19, grid_permutations=19)
+    draws = {"min_antecedent": 5, "permutations": 19, "grid_permutations": 19, "folds": 10}
+    thresholds = heuristics.Thresholds(**heuristics.PROTOCOL, **draws)
     ours = claims.measure(
         records,
         prevalence.measure(records, book, draws=200, level=0.95, seed=1),
-        heuristics.derive(records, draws, draws=200, seed=1).summary,
+        heuristics.derive(records, thresholds, draws=200, level=0.95, seed=1).summary,
         None,
     )
     published = claims.load(PUBLISHED)

@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from attention_faults.errors import InputError
-from attention_faults.taxonomy import claims
+from attention_faults.taxonomy import claims, heuristics, prevalence
+from attention_faults.taxonomy.codebook import ATTENTION_SPECIFIC, Codebook
 
 PUBLISHED = Path(__file__).parents[2] / "data" / "published" / "claims.csv"
 
@@ -97,6 +99,53 @@ def test_a_quantity_the_dataset_does_not_hold_is_not_comparable(published: pd.Da
         "not comparable",
         "the dataset does not hold what this needs",
     ]
+
+
+def measured(records: pd.DataFrame, book: Codebook, **changes: float) -> pd.DataFrame:
+    draws = {"min_antecedent": 5, "permutations": 19, "grid_permutations": 19, "folds": 10}
+    thresholds = heuristics.Thresholds(**heuristics.PROTOCOL | draws | changes)
+    options = {"draws": 100, "level": 0.95, "seed": 1}
+    summary = heuristics.derive(records, thresholds, **options).summary
+    return claims.measure(records, prevalence.measure(records, book, **options), summary, None)
+
+
+def test_the_primary_analysis_is_set_beside_the_paper(
+    published: pd.DataFrame, records: pd.DataFrame, book: Codebook
+) -> None:
+    found = measured(records, book)
+    assert found.loc["heuristics", "value"] == 1
+    assert found.loc["heuristic_coverage", "value"] == 5 / 254
+    assert verdict(published, "heuristic_coverage", found, "independent") == "not reproduced"
+
+
+@pytest.mark.parametrize("changes", [{"min_confidence": 0.05, "rules": 12}, {"min_support": 2}])
+def test_thresholds_other_than_the_protocols_are_not_comparable(
+    published: pd.DataFrame, records: pd.DataFrame, book: Codebook, changes: dict[str, float]
+) -> None:
+    found = measured(records, book, **changes)
+    judged = claims.judge(published, found, "independent").set_index("id")
+    for claim in ("heuristic_count", "heuristic_coverage"):
+        assert judged.loc[claim, "verdict"] == "not comparable"
+        assert "the thresholds are not those of the protocol" in judged.loc[claim, "reason"]
+        assert np.isnan(judged.loc[claim, "ours"])
+
+
+def test_without_attention_specific_faults_heuristics_are_not_comparable(
+    published: pd.DataFrame, records: pd.DataFrame, book: Codebook
+) -> None:
+    generic = records[records["scope"] != ATTENTION_SPECIFIC].reset_index(drop=True)
+    found = measured(generic, book)
+    assert found.loc["attention_specific_share", "value"] == 0
+    assert verdict(published, "heuristic_coverage", found, "authors") == "not comparable"
+    assert verdict(published, "heuristic_count", found, "authors") == "not comparable"
+
+
+def test_a_blank_framework_is_none(records: pd.DataFrame, book: Codebook) -> None:
+    few = records.head(40)
+    named = few["framework"].where(few.index >= 3, "").where(few.index != 4, None)
+    kept = few["framework"][[3, *range(5, 40)]].nunique()
+    assert measured(few.assign(framework=named), book).loc["frameworks", "value"] == kept
+    assert "frameworks" not in measured(few.assign(framework=""), book).index
 
 
 def test_bad_claims_are_all_reported(tmp_path: Path) -> None:

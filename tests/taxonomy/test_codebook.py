@@ -58,9 +58,10 @@ def test_labels_keep_the_order_of_the_file_and_know_their_definitions(path):
     assert book.labels("symptom") == ["crash", "hang"]
     assert book.category_of == {"stale": "cache", "rate": "training", "loss": "training"}
     assert book.scope_of == {"cache": ATTENTION_SPECIFIC, "training": "generic"}
-    labels = [("scope", "generic"), ("category", "cache"), ("root_cause", "stale"), ("root_cause", "rate")]
-    found = [book.definition(*label) for label in [*labels, ("symptom", "hang")]]
-    assert found == ["of any network", "old keys", "not dropped", "", ""]
+    assert book.scopes["generic"] == "of any network"
+    assert book.categories["cache"].definition == "old keys"
+    assert book.categories["cache"].root_causes == {"stale": "not dropped"}
+    assert book.facets["symptom"]["hang"] == ""
 
 
 def test_a_facet_that_the_codebook_does_not_define_is_no_column(path):
@@ -102,7 +103,11 @@ symptoms:
     assert book.labels("symptom") == traps
     assert book.labels("root_cause") == ["true", "false", "y"]
     assert book.scope_of == {"off": "no", "1.50": ATTENTION_SPECIFIC}
-    assert book.definition("root_cause", "y") == "n"
+    assert book.categories["off"].root_causes.keys() | book.categories["1.50"].root_causes.keys() == {
+        "true",
+        "false",
+        "y",
+    }
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)

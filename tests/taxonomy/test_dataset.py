@@ -184,6 +184,28 @@ def test_a_scope_that_is_not_given_follows_from_the_category(tmp_path, columns):
     assert records["scope"].cat.categories.tolist() == ["attention_specific", "generic"]
 
 
+@pytest.mark.parametrize(
+    "again",
+    [
+        "http://github.com/a/b/issues/1",
+        "https://GitHub.com/a/b/issues/1/",
+        "https://github.com/a/b/issues/1#note",
+    ],
+)
+def test_one_thread_under_two_addresses_is_a_duplicate(tmp_path, again):
+    rows = [record(1, url="https://github.com/a/b/issues/1"), record(2, url=again)]
+    assert problems_of(write(tmp_path / "faults.csv", rows)) == [
+        f"3: column `url`: `{again}` stands in line 2 already, expected once"
+    ]
+
+
+def test_created_is_a_date_whatever_the_map_says(tmp_path):
+    rows = [record(1, created="Jan 2025")]
+    path = write(tmp_path / "faults.csv", rows)
+    found = problems_of(path, schema_of({**COLUMNS, "created": {}}))
+    assert found == ["2: column `created`: `Jan 2025` is not a date; expected YYYY-MM-DD"]
+
+
 def test_columns_that_are_not_mapped_are_left_out(tmp_path):
     header = [*HEADER[:-1], "not mapped"]
     path = write(tmp_path / "faults.csv", [record(1, observed="\x00")], header)

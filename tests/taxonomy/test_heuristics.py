@@ -10,10 +10,9 @@ from mlxtend.frequent_patterns import association_rules, fpgrowth
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from attention_faults.errors import InputError
-from attention_faults.taxonomy.heuristics import Heuristics, Settings, derive
+from attention_faults.taxonomy.heuristics import COLUMNS, PROTOCOL, Heuristics, Thresholds, derive
 
-FAST = {"permutations": 99, "grid_permutations": 49}
+FAST = {**PROTOCOL, "min_antecedent": 5, "permutations": 99, "grid_permutations": 49, "folds": 10}
 FRAMES = ("rules", "summary", "grid", "significance")
 SCOPES = ["generic", "attention_specific"]
 CATEGORY = {"c0": "k0", "c1": "k0", "c2": "k1", "c3": "k1", "generic_cause": "k2"}
@@ -21,7 +20,7 @@ FACETS = {"symptom": "s", "trigger": "t", "visibility": "v", "stage": "g"}
 
 
 def derived(records: pd.DataFrame, *, seed: int = 1, draws: int = 200, **changes) -> Heuristics:
-    return derive(records, Settings(**FAST | changes), draws=draws, seed=seed)
+    return derive(records, Thresholds(**FAST | changes), draws=draws, level=0.95, seed=seed)
 
 
 def dataset(facets: dict[str, list[str]], causes: list[str], projects: list[str]) -> pd.DataFrame:
@@ -177,9 +176,20 @@ def test_the_interval_is_a_point_when_all_projects_are_alike():
     records = pd.concat([block.assign(project=f"p{i}") for i in range(12)], ignore_index=True)
     summary = derived(records).summary
     assert (summary["coverage"] > 0).all()
+    assert (summary[["coverage_interval", "out_of_sample_interval"]] == "bootstrap").all(axis=None)
     for edge in ("low", "high"):
         np.testing.assert_allclose(summary[f"coverage_{edge}"], summary["coverage"])
         np.testing.assert_allclose(summary[f"out_of_sample_{edge}"], summary["out_of_sample_coverage"])
+
+
+def test_five_explained_faults_are_too_few_for_a_bootstrap_and_none_out_of_sample_is_no_certainty(found):
+    primary = of(found.summary, "primary").iloc[0]
+    assert (primary["explained"], primary["out_of_sample_coverage"]) == (5, 0)
+    assert primary["coverage_interval"] == primary["out_of_sample_interval"] == "wilson_effective_n"
+    assert 0 < primary["coverage_low"] < 5 / 254 < primary["coverage_high"]
+    assert primary["out_of_sample_low"] == 0
+    # at best every fault counts: Wilson's upper end for none of n is z^2 / (n + z^2)
+    assert primary["out_of_sample_high"] >= 1.96**2 / (254 + 1.96**2) - 1e-4
 
 
 def test_the_interval_is_that_of_the_given_list_with_projects_redrawn():
@@ -238,6 +248,14 @@ def test_the_primary_analysis_comes_first_and_is_symptom_alone_to_root_cause(fou
     assert first[asked].tolist() == ["primary", "symptom", 1, "root_cause"]
 
 
+@pytest.mark.parametrize("changes", [{"min_confidence": 0.05}, {"rules": 12}, {"min_support": 4}])
+def test_with_thresholds_other_than_the_protocols_no_analysis_is_called_primary(records, changes):
+    summary = derived(records, **changes).summary
+    assert summary["analysis"].tolist()[:2] == ["symptom -> root_cause", "symptom -> category"]
+    assert len(summary) == 6
+    assert set(summary["permutations"]) == {49}
+
+
 # --- reproducibility and odd datasets
 
 
@@ -289,18 +307,30 @@ def test_a_single_project_has_nothing_out_of_sample():
     assert found.rules["folds_chosen"].eq(0).all()
 
 
-def test_a_dataset_without_attention_specific_faults_is_an_input_error():
+def test_a_dataset_without_attention_specific_faults_gives_empty_tables_with_all_columns(found):
     records = independent(6)
-    with pytest.raises(InputError, match="no fault is `attention_specific`"):
-        derived(records[records["scope"] == "generic"].reset_index(drop=True))
+    nothing = derived(records[records["scope"] == "generic"].reset_index(drop=True))
+    for name in FRAMES:
+        assert len(getattr(nothing, name)) == 0
+        assert (
+            getattr(nothing, name).columns.tolist() == getattr(found, name).columns.tolist() == COLUMNS[name]
+        )
+
+
+def test_causes_that_are_all_the_same_are_explained_as_well_by_chance():
+    one = independent(7).query("root_cause == 'c0'").reset_index(drop=True)
+    summary = derived(one).summary
+    assert (summary["coverage"] > 0.9).all()
+    np.testing.assert_allclose(summary["excess_over_null"], 0, atol=1e-12)
+    assert set(summary["p"]) == {1.0}
 
 
 @pytest.mark.parametrize(
     "wrong", [{"min_support": 0}, {"rules": 0}, {"permutations": 0}, {"folds": 1}, {"min_confidence": 1.5}]
 )
-def test_settings_out_of_range_are_refused(wrong):
+def test_thresholds_out_of_range_are_refused(wrong):
     with pytest.raises(ValueError, match="at least"):
-        Settings(**wrong)
+        Thresholds(**FAST | wrong)
 
 
 def test_results_survive_a_csv_round_trip(found):

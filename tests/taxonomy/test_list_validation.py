@@ -93,6 +93,14 @@ def test_the_null_of_several_thresholds_is_that_of_each_alone():
     assert (np.diff(together, axis=2) >= 0).all()
 
 
+def test_with_one_consequent_or_one_cell_every_permutation_is_the_observed_table():
+    for symptoms, causes in (([*"aaabb"], [*"xxxxx"]), ([*"aaaaa"], [*"xxxyy"])):
+        faults, itemsets = faults_of(symptoms, causes, "ppqqr")
+        observed = np.cumsum(lists_of(faults, itemsets, **LIMITS).whole.explained(faults.counts))
+        null = null_of(faults, itemsets, 20)
+        assert (null[:, : len(observed)] == observed).all()
+
+
 def test_a_null_drawn_in_chunks_is_the_same(monkeypatch):
     faults, itemsets = random_faults(np.random.default_rng(6))
     at_once = null_of(faults, itemsets, 25)

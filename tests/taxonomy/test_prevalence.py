@@ -244,6 +244,38 @@ def test_two_labels_that_share_all_records_have_mirrored_intervals(embedded):
         assert getattr(specific, f"{kind}_low") == pytest.approx(mirrored, abs=1e-12)
 
 
+def test_wilson_ends_of_none_and_of_all_are_exactly_0_and_1():
+    table = prevalence.measure(
+        small_records(["no_mask"] * 23, list("abcdefghijk") * 2 + ["z"]), SMALL, **OPTIONS
+    )
+    for kind in ("wilson", "clustered"):
+        assert set(table.query("count == 0 and n > 0")[f"{kind}_low"]) == {0.0}
+        assert set(table.query("count == n and n > 0")[f"{kind}_high"]) == {1.0}
+
+
+def test_a_share_of_records_has_the_interval_that_measure_gives_it(embedded, records):
+    labels = rows(embedded, "root_cause").query("count > 0")
+    assert labels["clustered_method"].nunique() == 2
+    holds = np.column_stack([records["root_cause"] == label for label in labels.index])
+    found = prevalence.share_intervals(holds, records["project"], draws=2000, level=0.95, seed=1)
+    for name in ("low", "high"):
+        np.testing.assert_allclose(found[name], labels[f"clustered_{name}"])
+    assert found["method"].tolist() == labels["clustered_method"].tolist()
+
+
+def test_records_of_which_nothing_is_known_are_in_no_share():
+    projects = pd.Series(np.arange(60).astype(str))
+    known = np.repeat([1.0, 0.0], [20, 30])
+    holds = np.concatenate([known, np.full(10, np.nan)])
+    whole, alone, nothing = (
+        prevalence.share_intervals(np.reshape(x, (-1, 1)), p, **OPTIONS)
+        for x, p in ((holds, projects), (known, projects[:50]), (np.full(60, np.nan), projects))
+    )
+    assert whole.loc[0, "method"] == alone.loc[0, "method"] == "bootstrap"
+    assert whole.loc[0, "low"] == pytest.approx(alone.loc[0, "low"], abs=0.03)
+    assert nothing[["low", "high"]].isna().all(axis=None)
+
+
 def test_with_one_project_the_effective_n_is_one():
     table = prevalence.measure(small_records(["no_mask"] * 3 + ["wrong_data"] * 5, "p"), SMALL, **OPTIONS)
     assert set(rows(table, "scope")["design_effect"]) == {8}

@@ -6,7 +6,12 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from attention_faults.taxonomy import resampling
-from attention_faults.taxonomy.resampling import cluster_bootstrap, one_per_project, percentile_interval
+from attention_faults.taxonomy.resampling import (
+    cluster_bootstrap,
+    fixed_margin_tables,
+    one_per_project,
+    percentile_interval,
+)
 
 
 @given(
@@ -76,6 +81,27 @@ def test_the_percentile_interval_leaves_out_undefined_draws():
     low, high = percentile_interval(values, 0.8)
     assert (low[0], high[0]) == pytest.approx(tuple(np.quantile(defined, [0.1, 0.9])))
     assert np.isnan([low[1], high[1]]).all()
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2)), max_size=12), st.integers(1, 5))
+@settings(deadline=None)
+def test_random_tables_have_the_margins_whatever_is_empty(pairs, number):
+    table = np.zeros((4, 3), dtype=np.int64)
+    for cell in pairs:
+        table[cell] += 1
+    rows, columns = table.sum(axis=1), table.sum(axis=0)
+    tables = fixed_margin_tables(rows, columns, number, np.random.default_rng(0))
+    assert tables.shape == (number, 4, 3)
+    assert (tables >= 0).all()
+    assert (tables.sum(axis=2) == rows).all()
+    assert (tables.sum(axis=1) == columns).all()
+
+
+def test_random_tables_are_those_of_permuted_labels():
+    rows, columns = np.array([0, 2, 3]), np.array([1, 0, 4])
+    tables = fixed_margin_tables(rows, columns, 5000, np.random.default_rng(1))
+    # the one record of the first column is in each row as often as the row has records
+    assert stats.chisquare(tables[:, 1:, 0].sum(axis=0), [2000, 3000]).pvalue > 1e-3
 
 
 @given(st.lists(st.sampled_from("abcde"), min_size=1, max_size=30), st.integers(0, 99))

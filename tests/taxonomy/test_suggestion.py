@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from attention_faults.errors import InputError
+from attention_faults.taxonomy import suggestion
 from attention_faults.taxonomy.folds import project_folds
 from attention_faults.taxonomy.itemsets import available_facets
-from attention_faults.taxonomy.suggestion import evaluate, suggest
 
 VOCABULARY = {"symptom": ["s1", "s2", "s3"], "trigger": ["t1", "t2"], "visibility": ["v1", "v2"]}
 CATEGORIES = ["k1", "k2", "k3", "k4", "k5", "never"]
@@ -45,6 +45,13 @@ records_with_triggers = st.lists(record, max_size=30).map(
 SMALL = frame(
     some(3, "s1", "k1", "t1") + some(1, "s1", "k2", "t2") + some(2, "s2", "k2", "t1") + some(4, "s3", "k3")
 )
+
+
+LOOKUP = {"prior_weight": 5, "level": 0.95, "top": 5, "examples": 3}
+
+
+def suggest(records: pd.DataFrame, observed: dict[str, str], **options) -> pd.DataFrame:
+    return suggestion.suggest(records, observed, **LOOKUP | options)
 
 
 # --- suggestions
@@ -167,7 +174,8 @@ def test_a_prior_without_weight_is_refused(records):
 def evaluated(
     records: pd.DataFrame, outcomes=("category",), *, draws: int = 200, seed: int = 4
 ) -> pd.DataFrame:
-    return evaluate(records, facets=available_facets(records), outcomes=outcomes, draws=draws, seed=seed)
+    options = {"folds": 10, "prior_weight": 5, "draws": draws, "level": 0.95, "seed": seed}
+    return suggestion.evaluate(records, facets=available_facets(records), outcomes=outcomes, **options)
 
 
 @settings(max_examples=40, deadline=None)
@@ -213,7 +221,9 @@ def test_a_facet_that_tells_the_outcome_is_always_right_and_beats_the_baseline()
     columns = sampled(1)
     columns["category"] = [f"k{symptom[1]}" for symptom in columns["symptom"]]
     first = evaluated(to_frame(columns)).iloc[0]
-    assert (first["accuracy"], first["low"], first["high"]) == (1, 1, 1)
+    assert (first["accuracy"], first["high"], first["interval"]) == (1, 1, "wilson_effective_n")
+    assert 0.9 < first["low"] < 1
+    assert first["baseline_interval"] == "bootstrap"
     assert first["baseline_accuracy"] < 0.5
     assert first["difference_low"] > 0
 
@@ -249,7 +259,7 @@ def test_the_same_seed_gives_the_same_bytes_whatever_the_order_of_records(record
 
 def test_a_single_project_leaves_accuracy_undefined():
     found = evaluated(to_frame(sampled(3)).assign(project="p"))
-    assert found.drop(columns=["outcome", "top", "n"]).isna().all().all()
+    assert found.drop(columns=["outcome", "top", "n", "interval", "baseline_interval"]).isna().all(axis=None)
 
 
 def test_an_outcome_with_a_single_label_is_nothing_to_suggest():

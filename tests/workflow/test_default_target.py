@@ -104,8 +104,35 @@ def test_provenance_names_configuration_seed_and_versions(finished: Run) -> None
     assert content["versions"]["pandas"] == pd.__version__
 
 
-def test_committed_inventory_is_the_one_the_rule_writes(finished: Run) -> None:
-    assert (finished.folder / "docs/inventory.md").read_bytes() == (ROOT / "docs/inventory.md").read_bytes()
+def test_committed_inventory_is_the_one_the_rule_writes(project: Path) -> None:
+    (project / "docs/inventory.md").unlink()
+    written = snakemake(project, "docs/inventory.md", "--cores", "1")
+    assert written.returncode == 0, written.stdout
+    assert (project / "docs/inventory.md").read_bytes() == (ROOT / "docs/inventory.md").read_bytes()
+
+
+def test_changed_code_reruns_what_it_made(finished: Run) -> None:
+    source = finished.folder / "src/attention_faults/taxonomy/prevalence.py"
+    original = source.read_text()
+    source.write_text(original + "\n# changed\n")
+    planned = snakemake(finished.folder, "--configfile", "test.yaml", "--dry-run", own_code=True)
+    source.write_text(original)
+    assert "measure_prevalence" in planned.stdout
+    assert "Nothing to be done" not in planned.stdout
+
+
+def test_study_runs_in_another_working_directory(tmp_path: Path) -> None:
+    planned = snakemake(ROOT, "--directory", str(tmp_path), "--dry-run", "--cores", "1")
+    assert planned.returncode == 0, planned.stdout
+    assert "validate_dataset" in planned.stdout
+
+
+def test_numbers_given_on_the_command_line_are_checked(project: Path) -> None:
+    planned = snakemake(project, "--dry-run", "--config", "interval={draws: 500, level: 0.9}")
+    assert planned.returncode == 0, planned.stdout
+    refused = snakemake(project, "--dry-run", "--config", "interval={draws: many, level: 0.9}")
+    assert refused.returncode != 0
+    assert "key `interval.draws`" in refused.stdout
 
 
 def test_notebook_walks_through_the_results(finished: Run) -> None:
@@ -131,7 +158,3 @@ def test_targets_can_be_named(finished: Run) -> None:
 
 def test_nothing_half_written_is_left(finished: Run) -> None:
     assert list(finished.results.rglob(".*")) == []
-
-
-def folder_is_untouched(folder: Path) -> bool:
-    return not any(path.is_file() and "logs" not in path.parts for path in (folder / "results").rglob("*"))

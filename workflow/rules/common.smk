@@ -1,23 +1,42 @@
 # The checked configuration, and what rules of several files need of it.
 
+import hashlib
 import re
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from snakemake.exceptions import WorkflowError
 
-from attention_faults import settings, study
+import attention_faults
+from attention_faults import job, settings, study
 from attention_faults.errors import InputError
 from attention_faults.taxonomy import register
 from attention_faults.taxonomy.schema import Schema
 
+HOME = Path(workflow.basedir)
+job.share_package()
+
+
+def shipped(path):
+    """A file of the working directory, else the one that comes with the project."""
+    return str(path) if Path(path).exists() else str(HOME / path)
+
+
 try:
     STUDY = study.load(config)
-    DATASETS = {
-        entry.name: entry for entry in register.select(register.load(STUDY.registers), STUDY.datasets)
-    }
+    config.update(STUDY.model_dump(mode="json"))  # `--config` leaves nested numbers as text
+    REGISTERED = register.load([Path(shipped(path)) for path in STUDY.registers])
+    DATASETS = {entry.name: entry for entry in register.select(REGISTERED, STUDY.datasets)}
     SCHEMAS = {name: settings.read(Schema, entry.schema) for name, entry in DATASETS.items()}
 except InputError as error:
     raise WorkflowError(str(error)) from None
+
+# part of the parameters of each rule, so that changed code reruns what it made
+CODE = hashlib.sha256()
+for room in ["taxonomy", "labelling", "reporting"]:
+    for source in sorted(Path(attention_faults.__path__[0], room).rglob("*.py")):
+        CODE.update(source.read_bytes())
+CODE = CODE.hexdigest()[:16]
 
 RATED = [name for name, entry in DATASETS.items() if entry.ratings]
 # a table goes to programs, people and papers; a figure to the screen, the web and print
@@ -25,9 +44,9 @@ TABLE_FORMATS = [".csv", ".html", ".tex"]
 FIGURE_FORMATS = [".png", ".svg", ".pdf"]
 
 
-def table(name, category, folder="results/{dataset}"):
+def table(name, category):
     """Outputs of one table: `name` is the CSV; its HTML twin is what the report shows."""
-    stem = f"{folder}/tables/{name}"
+    stem = f"results/{{dataset}}/tables/{name}"
     shown = report(
         f"{stem}.html",
         category=category,
@@ -37,9 +56,9 @@ def table(name, category, folder="results/{dataset}"):
     return {name: f"{stem}.csv", f"{name}_html": shown, f"{name}_tex": f"{stem}.tex"}
 
 
-def figure(name, category, folder="results/{dataset}"):
+def figure(name, category):
     """Outputs of one figure: `name` is the PNG, which the report shows."""
-    stem = f"{folder}/figures/{name}"
+    stem = f"results/{{dataset}}/figures/{name}"
     shown = report(
         f"{stem}.png",
         category=category,
@@ -61,7 +80,11 @@ def note(wildcards):
 
 def records_file(wildcards):
     entry = DATASETS[wildcards.dataset]
-    return f"results/{entry.name}/source/{Path(entry.path).name}" if entry.is_remote else entry.path
+    return (
+        f"results/{entry.name}/source/{Path(urlsplit(entry.path).path).name}"
+        if entry.is_remote
+        else entry.path
+    )
 
 
 def agreement_table(wildcards):

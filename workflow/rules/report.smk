@@ -17,7 +17,6 @@ rule taxonomy:
         rules.figures.input,
         COMPARISON,
         expand("results/{dataset}/provenance.json", dataset=DATASETS),
-        "docs/inventory.md",
 
 
 rule reports:
@@ -29,8 +28,9 @@ rule compare_datasets:
     input:
         expand("results/{dataset}/tables/prevalence.csv", dataset=DATASETS),
     output:
-        **table("datasets", "Comparison", folder="results/compare"),
-        **figure("dataset_shares", "Comparison", folder="results/compare"),
+        table="results/compare/tables/datasets.csv",
+        figure="results/compare/figures/dataset_shares.png",
+        others=COMPARISON,
     log:
         "results/compare/logs/compare_datasets.log",
     benchmark:
@@ -38,6 +38,7 @@ rule compare_datasets:
     conda:
         "../../environment.yml"
     params:
+        code=CODE,
         datasets=list(DATASETS),
         note="; ".join(f"{name}: {note_of(name)}" for name in DATASETS),
     script:
@@ -48,7 +49,7 @@ rule write_provenance:
     input:
         results_of,
         records=records_file,
-        protocol="docs/protocol.md",
+        protocol=shipped("docs/protocol.md"),
     output:
         provenance="results/{dataset}/provenance.json",
         configuration="results/{dataset}/configuration.json",
@@ -59,6 +60,7 @@ rule write_provenance:
     conda:
         "../../environment.yml"
     params:
+        code=CODE,
         entry=lambda wildcards: DATASETS[wildcards.dataset],
         configuration=config,
     script:
@@ -88,7 +90,7 @@ rule render_report:
 
 rule write_inventory:
     input:
-        claims=config["claims"],
+        claims=shipped(config["claims"]),
     output:
         "docs/inventory.md",
     log:

@@ -12,6 +12,7 @@ rule fetch_dataset:
     conda:
         "../../environment.yml"
     params:
+        code=CODE,
         url=lambda wildcards: DATASETS[wildcards.dataset].path,
         sha256=lambda wildcards: DATASETS[wildcards.dataset].sha256,
     script:
@@ -33,6 +34,7 @@ rule validate_dataset:
     conda:
         "../../environment.yml"
     params:
+        code=CODE,
         sha256=lambda wildcards: DATASETS[wildcards.dataset].sha256,
         note=note,
         limits=lambda wildcards: SCHEMAS[wildcards.dataset].limits,
@@ -55,6 +57,7 @@ rule adjudicate:
     conda:
         "../../environment.yml"
     params:
+        code=CODE,
         note=note,
     script:
         "../../scripts/adjudicate.py"
@@ -75,6 +78,7 @@ rule measure_agreement:
     conda:
         "../../environment.yml"
     params:
+        code=CODE,
         interval=config["interval"],
         seed=config["seed"],
         note=note,
@@ -96,6 +100,7 @@ rule measure_prevalence:
     conda:
         "../../environment.yml"
     params:
+        code=CODE,
         interval=config["interval"],
         seed=config["seed"],
         note=note,
@@ -117,6 +122,7 @@ rule test_associations:
     conda:
         "../../environment.yml"
     params:
+        code=CODE,
         association=config["association"],
         level=config["interval"]["level"],
         seed=config["seed"],
@@ -141,6 +147,7 @@ rule derive_heuristics:
     conda:
         "../../environment.yml"
     params:
+        code=CODE,
         heuristics=config["heuristics"],
         interval=config["interval"],
         seed=config["seed"],
@@ -162,6 +169,7 @@ rule evaluate_suggestions:
     conda:
         "../../environment.yml"
     params:
+        code=CODE,
         suggestion=config["suggestion"],
         interval=config["interval"],
         seed=config["seed"],
@@ -172,7 +180,7 @@ rule evaluate_suggestions:
 
 rule check_claims:
     input:
-        claims=config["claims"],
+        claims=shipped(config["claims"]),
         records="results/{dataset}/records.parquet",
         prevalence="results/{dataset}/tables/prevalence.csv",
         heuristics="results/{dataset}/tables/heuristics_summary.csv",
@@ -186,6 +194,7 @@ rule check_claims:
     conda:
         "../../environment.yml"
     params:
+        code=CODE,
         population=lambda wildcards: DATASETS[wildcards.dataset].population,
         note=note,
     script:
@@ -209,6 +218,7 @@ rule draw_taxonomy:
     conda:
         "../../environment.yml"
     params:
+        code=CODE,
         note=note,
     script:
         "../../scripts/draw_taxonomy.py"
@@ -227,6 +237,7 @@ rule draw_frameworks:
     conda:
         "../../environment.yml"
     params:
+        code=CODE,
         note=note,
     script:
         "../../scripts/draw_frameworks.py"
@@ -245,6 +256,7 @@ rule draw_associations:
     conda:
         "../../environment.yml"
     params:
+        code=CODE,
         level=config["interval"]["level"],
         note=note,
     script:
@@ -253,7 +265,7 @@ rule draw_associations:
 
 rule draw_heuristics:
     input:
-        claims=config["claims"],
+        claims=shipped(config["claims"]),
         grid="results/{dataset}/tables/heuristics_grid.csv",
         summary="results/{dataset}/tables/heuristics_summary.csv",
     output:
@@ -265,6 +277,7 @@ rule draw_heuristics:
     conda:
         "../../environment.yml"
     params:
+        code=CODE,
         note=note,
     script:
         "../../scripts/draw_heuristics.py"
@@ -285,6 +298,7 @@ rule draw_agreement:
     conda:
         "../../environment.yml"
     params:
+        code=CODE,
         note=note,
     script:
         "../../scripts/draw_agreement.py"

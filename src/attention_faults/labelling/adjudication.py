@@ -1,7 +1,10 @@
 """Final labels from independent ratings."""
 
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from attention_faults.errors import InputError, nearest
@@ -10,13 +13,15 @@ from attention_faults.taxonomy.codebook import Codebook
 from attention_faults.taxonomy.reading import read_table
 
 KEYS = ["record_id", "phase", "round"]
+ROUNDS = ["first", "second", "third", "fourth", ADJUDICATION]
 
 
-def load(path: Path, book: Codebook) -> pd.DataFrame:
+def load(path: Path, book: Codebook, record_ids: Iterable[str]) -> pd.DataFrame:
     """Read ratings in long form: record_id, phase, round, rater, one column a facet ("" is "not rated").
 
     Raises:
-        InputError: with every missing column, unknown label, and second rating of a record, phase and round.
+        InputError: with every missing column, unknown record, round and label, and second rating of a record,
+            phase and round.
     """
     table = read_table(path)
     ratings, lines = table.frame, table.lines
@@ -33,12 +38,14 @@ def load(path: Path, book: Codebook) -> pd.DataFrame:
     for line, (record, phase, turn) in zip(lines[again], ratings.loc[again, KEYS].to_numpy(), strict=True):
         where = f"phase `{phase}`, round `{turn}`"
         problems.append(f"{path}:{line}: record `{record}` already has a rating of {where}")
-    for facet in facets(ratings):
-        valid = ["", *book.labels(facet)]
-        wrong = ~ratings[facet].isin(valid).to_numpy(bool)
-        for line, value in zip(lines[wrong], ratings.loc[wrong, facet], strict=True):
-            hint = nearest(value, valid)
-            problems.append(f"{path}:{line}: column `{facet}`: `{value}` is not in the codebook{hint}")
+    reasons = {"record_id": "is no record of the dataset", "round": f"is not one of {', '.join(ROUNDS)}"}
+    vocabularies = {"record_id": list(record_ids), "round": ROUNDS}
+    vocabularies |= {facet: ["", *book.labels(facet)] for facet in facets(ratings)}
+    for name, valid in vocabularies.items():
+        wrong = ~ratings[name].isin(valid).to_numpy(bool)
+        for line, value in zip(lines[wrong], ratings.loc[wrong, name], strict=True):
+            message = reasons.get(name, "is not in the codebook")
+            problems.append(f"{path}:{line}: column `{name}`: `{value}` {message}{nearest(value, valid)}")
     if problems:
         raise InputError(problems)
     return ratings
@@ -57,50 +64,65 @@ def adjudicate(ratings: pd.DataFrame) -> pd.DataFrame:
         One row a record: record_id, the label of each facet ("" where unresolved), and for each facet
         `<facet>_decided` (`agreed`, `adjudicated`, `unresolved`).
     """
-    asked = facets(ratings)
-    order = {phase: position for position, phase in enumerate(ratings["phase"].unique())}
-    ratings = ratings.assign(position=ratings["phase"].map(order))
     records = pd.DataFrame(index=pd.Index(ratings["record_id"].unique(), name="record_id"))
-    for facet in asked:
-        rated = ratings[ratings[facet] != ""]
-        last = rated[rated["position"] == rated.groupby("record_id")["position"].transform("max")]
-        decided = last[last["round"] == ADJUDICATION].groupby("record_id")[facet].last()
-        labels = (
-            last[last["round"] != ADJUDICATION].groupby("record_id")[facet].agg(["nunique", "first", "size"])
-        )
-        agreed = labels.loc[(labels["nunique"] == 1) & (labels["size"] > 1), "first"]
-        records[facet] = decided.combine_first(agreed).reindex(records.index).fillna("")
+    for facet in facets(ratings):
+        last = _last_phase(ratings, facet).reindex(records.index)
+        records[facet] = last["final"].fillna("")
         records[f"{facet}_decided"] = "unresolved"
-        records.loc[records.index.isin(agreed.index), f"{facet}_decided"] = "agreed"
-        records.loc[records.index.isin(decided.index), f"{facet}_decided"] = "adjudicated"
+        records.loc[last["agreed"].notna(), f"{facet}_decided"] = "agreed"
+        records.loc[last["adjudicated"].notna(), f"{facet}_decided"] = "adjudicated"
     return records.reset_index()
 
 
-def compare(adjudicated: pd.DataFrame, records: pd.DataFrame) -> pd.DataFrame:
+def compare(ratings: pd.DataFrame, records: pd.DataFrame) -> pd.DataFrame:
     """Count, for each facet, how labels were decided and where they differ from those of the records.
 
+    As for `adjudicate`, the last phase in which the facet of a record was rated counts.
+
     Args:
-        adjudicated: result of `adjudicate`.
+        ratings: as `adjudicate` takes them.
         records: fault records with their published labels.
 
     Returns:
-        One row a facet: facet, records, agreed, adjudicated, unresolved, unrated (records without a rating),
-        different (records whose published label is another).
+        One row a facet that both have: facet, records; raters_agreed and raters_differed (all of at least two
+        ratings are one label, or not); overturned (the adjudicated label is not the one on which the raters
+        agreed); unresolved (rated, without a final label); unrated (nobody rated the facet); different (the
+        published label is not the final one).
     """
     published = records.set_index("record_id")
-    derived = adjudicated.set_index("record_id").reindex(published.index)
     rows = []
-    for facet in [name for name in adjudicated.columns if name in published]:
-        decided = derived[f"{facet}_decided"].value_counts()
-        rows.append(
-            {
-                "facet": facet,
-                "records": len(published),
-                **{how: int(decided.get(how, 0)) for how in ("agreed", "adjudicated", "unresolved")},
-                "unrated": int(derived[facet].isna().sum()),
-                "different": int(
-                    (derived[facet].fillna("") != published[facet].astype("str").fillna("")).sum()
-                ),
-            }
-        )
+    for facet in [name for name in facets(ratings) if name in published]:
+        last = _last_phase(ratings, facet)
+        rated = published.index.isin(last.index)
+        last = last.reindex(published.index)
+        agreed, adjudicated, final = last["agreed"], last["adjudicated"], last["final"]
+        truths: dict[str, Any] = {
+            "raters_agreed": agreed.notna(),
+            "raters_differed": last["labels"] > 1,
+            "overturned": agreed.notna() & adjudicated.notna() & (agreed != adjudicated),
+            "unresolved": rated & final.isna(),
+            "unrated": ~rated,
+            "different": final.fillna("") != published[facet].astype("str").fillna(""),
+        }
+        counts = {name: int(np.count_nonzero(truth)) for name, truth in truths.items()}
+        rows.append({"facet": facet, "records": len(published), **counts})
     return pd.DataFrame(rows)
+
+
+def _last_phase(ratings: pd.DataFrame, facet: str) -> pd.DataFrame:
+    """Ratings of a facet in the last phase that rated it, one row a record with such a rating.
+
+    Returns:
+        Indexed by record_id: labels (how many different ones the rounds gave), agreed (the one label of at
+        least two rounds), adjudicated, final; missing where there is none.
+    """
+    order = {phase: position for position, phase in enumerate(ratings["phase"].unique())}
+    rated = ratings[ratings[facet] != ""]
+    position = rated["phase"].map(order)
+    last = rated[position == position.groupby(rated["record_id"]).transform("max")]
+    rounds = last[last["round"] != ADJUDICATION].groupby("record_id")[facet].agg(["nunique", "first", "size"])
+    table = pd.DataFrame(index=pd.Index(last["record_id"].unique(), name="record_id"))
+    table["labels"] = rounds["nunique"]
+    table["agreed"] = rounds.loc[(rounds["nunique"] == 1) & (rounds["size"] > 1), "first"]
+    table["adjudicated"] = last[last["round"] == ADJUDICATION].groupby("record_id")[facet].last()
+    return table.assign(final=table["adjudicated"].combine_first(table["agreed"]))

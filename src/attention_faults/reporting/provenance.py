@@ -4,7 +4,6 @@ import hashlib
 import importlib.metadata
 import json
 import platform
-import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -62,7 +61,5 @@ def _git(*arguments: str) -> str:
 
 
 def _versions() -> dict[str, str]:
-    """Versions of the libraries that the package needs to run."""
-    requirements = importlib.metadata.requires("attention-faults") or []
-    names = [re.split(r"[^A-Za-z0-9_.-]", line)[0] for line in requirements if "extra ==" not in line]
-    return {name: importlib.metadata.version(name) for name in [*names, "attention-faults"]}
+    """Versions of all that is installed."""
+    return {package.name: package.version for package in importlib.metadata.distributions()}

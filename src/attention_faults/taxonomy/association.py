@@ -12,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from scipy.optimize import brentq
-from scipy.stats import false_discovery_control, fisher_exact, random_table
+from scipy.stats import false_discovery_control, fisher_exact
 from scipy.stats.contingency import odds_ratio
 
 from attention_faults.taxonomy.codebook import ATTENTION_SPECIFIC, FACET_KEYS
-from attention_faults.taxonomy.resampling import one_per_project
+from attention_faults.taxonomy.resampling import fixed_margin_tables, one_per_project
 
 Array = npt.NDArray[Any]
 
@@ -107,8 +107,9 @@ def test_tables(
     """Test each facet against each outcome as a whole.
 
     `p_permutation` is the share of `permutations` of the facet's labels whose Pearson chi-square reaches the
-    observed one, the observed one counted among them (Phipson and Smyth 2010). One permutation serves all
-    outcomes. `expected_below_5` is the share of cells whose count expected under independence is below 5.
+    observed one, the observed one counted among them (Phipson and Smyth 2010); records are taken as
+    exchangeable, also those of one project. One permutation serves all outcomes. `expected_below_5` is the
+    share of cells whose count expected under independence is below 5.
     `smallest_detectable_odds_ratio` is that of a cell with the table's (lower) median margins, tested at the
     level that Bonferroni leaves to a cell, (1 - `level`) / cells.
 
@@ -321,13 +322,11 @@ def _permutation_p_values(
     counts = complete.groupby(list(tables), observed=True).size()
     facet_counts = complete.groupby(facet, observed=True).size()
     membership = {outcome: _membership(counts.index.get_level_values(outcome)) for outcome in tables}
-    if min(len(facet_counts), len(counts)) == 1:  # there is one table; scipy 1.17 draws others
-        return dict.fromkeys(tables, 1.0)
-    law = random_table(facet_counts, counts)
+    rows, columns = (np.asarray(margin, dtype=np.int64) for margin in (facet_counts, counts))
     generator = np.random.default_rng(seed)
     reached = dict.fromkeys(tables, 1)
     for size in _chunks(permutations, largest=max(1, CELLS_AT_ONCE // (len(facet_counts) * len(counts)))):
-        drawn = law.rvs(size, random_state=generator).astype(float)
+        drawn = fixed_margin_tables(rows, columns, size, generator).astype(float)
         for outcome, table in tables.items():
             statistics = _chi2_of_each(drawn @ membership[outcome], _expected(table))
             # tables that differ by rounding alone are ties

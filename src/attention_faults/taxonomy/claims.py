@@ -12,6 +12,13 @@ from attention_faults.taxonomy.codebook import ATTENTION_SPECIFIC
 from attention_faults.taxonomy.reading import read_table
 from attention_faults.taxonomy.register import Population
 
+# why a quantity was not measured, where the reason is not the dataset alone
+NOT_MEASURED = dict.fromkeys(
+    ["heuristics", "heuristic_coverage"],
+    "there is no primary analysis: the thresholds are not those of the protocol, "
+    "or the dataset has no attention-specific fault with a symptom",
+)
+
 NUMBERS = ["value", "value_high", "tolerance"]
 VALID = {
     "study": ["taxonomy", "curvature"],
@@ -65,7 +72,7 @@ def measure(
     Args:
         records: fault records.
         prevalence: result of `prevalence.measure`.
-        heuristics: summary of `heuristics.derive`; its row `primary` is the one set beside the paper.
+        heuristics: summary of `heuristics.derive`; its row `primary`, and no other, is set beside the paper.
         agreement: result of `agreement.measure`, where the dataset has ratings.
 
     Returns:
@@ -77,22 +84,25 @@ def measure(
     share = prevalence[
         everyone & (prevalence["facet"] == "scope") & (prevalence["label"] == ATTENTION_SPECIFIC)
     ]
-    primary = heuristics[heuristics["analysis"] == "primary"].iloc[0]
+    primary = heuristics[heuristics["analysis"] == "primary"]
     counts = {
         "records": len(records),
         "projects": records["project"].nunique(),
         "attention_specific_categories": specific["category"].nunique(),
         "attention_specific_root_causes": specific["root_cause"].nunique(),
-        "heuristics": primary["rules_found"],
     }
     if "framework" in records:
-        counts["frameworks"] = records["framework"].nunique()
+        named = records["framework"].where(records["framework"] != "").nunique()
+        counts |= {"frameworks": named} if named else {}
     if agreement is not None:
         counts["phases"] = agreement["phase"].nunique()
     estimates = {
         "attention_specific_share": share[["share", "clustered_low", "clustered_high"]].iloc[0].tolist(),
-        "heuristic_coverage": primary[["coverage", "coverage_low", "coverage_high"]].tolist(),
     }
+    if len(primary):
+        counts["heuristics"] = primary["rules_found"].iloc[0]
+        coverage = ["coverage", "coverage_low", "coverage_high"]
+        estimates["heuristic_coverage"] = primary[coverage].iloc[0].tolist()
     rows = {name: [float(count), None, None] for name, count in counts.items()} | estimates
     return pd.DataFrame.from_dict(rows, orient="index", columns=["value", "low", "high"], dtype=float)
 
@@ -118,7 +128,8 @@ def judge(claims: pd.DataFrame, ours: pd.DataFrame, population: Population) -> p
         if licence != "compare":
             verdict, reason = licence, claim.reason
         elif not has_value:
-            verdict, reason = "not comparable", "the dataset does not hold what this needs"
+            verdict = "not comparable"
+            reason = NOT_MEASURED.get(claim.quantity, "the dataset does not hold what this needs")
         else:
             holds = RULES[claim.rule](claim, value, low)
             verdict, reason = "reproduced" if holds else "not reproduced", claim.tolerance_reason

@@ -67,16 +67,6 @@ class Codebook:
         }
         return list(vocabularies[column])
 
-    def definition(self, column: str, label: str) -> str:
-        """Return the definition of a label."""
-        if column == "scope":
-            return self.scopes[label]
-        if column == "category":
-            return self.categories[label].definition
-        if column == "root_cause":
-            return self.categories[self.category_of[label]].root_causes[label]
-        return self.facets[column][label]
-
     def categorise(self, records: pd.DataFrame) -> pd.DataFrame:
         """Return `records` with its label columns as categoricals in codebook order (empty cells missing)."""
         columns = {

@@ -17,6 +17,7 @@ CONTROL_CHARACTER = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]"
 URL = r"https?://[^\W_][^\s/?#@:\\]*(:[0-9]{1,5})?([/?#][^\s\\]*)?"
 HINTED_VALUES = 1_000  # of a column; one with more different wrong values is another column
 UNIQUE = ("record_id", "url")
+FIXED_KINDS = {"url": "url", "created": "date"}
 
 
 def load(path: Path, schema: Schema, book: Codebook) -> pd.DataFrame:
@@ -128,11 +129,12 @@ def _check_column(cells: pd.Series, name: str, column: Column, book: Codebook, p
         reason = f"holds no `{column.pattern}`" if column.pattern else "is empty"
         problems.add(name, ~filled, repeat(f"{reason}, expected a value"))
     if column.unique or name in UNIQUE:
-        _check_unique(cells, filled, name, problems)
+        comparable = filled & _is_url(cells) if name == "url" else filled
+        _check_unique(cells, comparable, name, problems)
     control = cells.str.contains(CONTROL_CHARACTER, regex=True)
     problems.add(name, control, repeat("holds a control character"))
     readable = filled & ~control
-    kind = "url" if name == "url" else column.kind
+    kind = FIXED_KINDS.get(name, column.kind)
     if kind in KINDS:
         is_valid, expected = KINDS[kind]
         problems.add(name, readable & ~is_valid(cells), repeat(expected))
@@ -166,7 +168,8 @@ KINDS: dict[str, tuple[Callable[[pd.Series], pd.Series], str]] = {
 
 
 def _check_unique(cells: pd.Series, filled: pd.Series, name: str, problems: _Problems) -> None:
-    keys = cells.str.strip().str.rstrip("/")
+    keys = _thread(cells) if name == "url" else cells.str.strip()
+    keys = keys.where(filled)
     repeated = keys.duplicated()
     again = filled & repeated
     first = filled & ~repeated & keys.isin(keys[again])
@@ -174,6 +177,12 @@ def _check_unique(cells: pd.Series, filled: pd.Series, name: str, problems: _Pro
     problems.add(
         name, again, (f"stands in line {line_of[key]} already, expected once" for key in keys[again])
     )
+
+
+def _thread(urls: pd.Series) -> pd.Series:
+    """Return what all addresses of one thread share: no scheme, no fragment, the host in small letters."""
+    places = urls.str.strip().str.replace(r"^https?://(?=.)|#.*$", "", regex=True).str.rstrip("/")
+    return places.str.replace(r"^[^/?]*", lambda host: host[0].lower(), regex=True)
 
 
 def _valid_labels(name: str, column: Column, book: Codebook) -> list[str]:

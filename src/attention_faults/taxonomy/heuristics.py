@@ -9,7 +9,6 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from attention_faults.errors import InputError
 from attention_faults.taxonomy.codebook import ATTENTION_SPECIFIC
 from attention_faults.taxonomy.folds import project_folds
 from attention_faults.taxonomy.itemsets import (
@@ -30,7 +29,7 @@ from attention_faults.taxonomy.list_validation import (
     lists_of,
     null_explained,
 )
-from attention_faults.taxonomy.resampling import cluster_bootstrap, percentile_interval
+from attention_faults.taxonomy.prevalence import share_intervals
 
 # facets of the antecedent, and how many of them it joins at most
 ANTECEDENTS = (
@@ -39,12 +38,93 @@ ANTECEDENTS = (
     (("symptom", "trigger", "visibility", "stage"), 3),
 )
 CONSEQUENTS = ("root_cause", "category")
+# of the protocol's primary analysis, the only one that is set beside the paper
+PROTOCOL = {"min_support": 5, "min_confidence": 0.3, "rules": 4}
 GRID_CONFIDENCES = tuple(step / 10 for step in range(7))
 GRID_RULES = 10
 
+COLUMNS = {
+    "rules": [
+        "analysis",
+        "order",
+        "antecedent",
+        "consequent",
+        "antecedent_count",
+        "support",
+        "confidence",
+        "lift",
+        "reached",
+        "explained",
+        "precision",
+        "reached_all_faults",
+        "precision_all_faults",
+        "folds_chosen",
+        "p_fisher",
+        "p_bh",
+    ],
+    "summary": [
+        "analysis",
+        "antecedents",
+        "max_facets",
+        "consequent",
+        "min_support",
+        "min_confidence",
+        "rules",
+        "rules_found",
+        "n",
+        "explained",
+        "coverage",
+        "coverage_low",
+        "coverage_high",
+        "coverage_interval",
+        "precision",
+        "precision_all_faults",
+        "permutations",
+        "null_mean",
+        "null_p95",
+        "p",
+        "excess_over_null",
+        "out_of_sample_coverage",
+        "out_of_sample_low",
+        "out_of_sample_high",
+        "out_of_sample_interval",
+        "out_of_sample_precision",
+    ],
+    "grid": [
+        "analysis",
+        "antecedents",
+        "max_facets",
+        "consequent",
+        "min_support",
+        "min_confidence",
+        "rules",
+        "rules_found",
+        "explained",
+        "coverage",
+        "permutations",
+        "null_mean",
+        "null_p95",
+        "p",
+        "excess_over_null",
+        "out_of_sample_coverage",
+    ],
+    "significance": [
+        "analysis",
+        "antecedent",
+        "consequent",
+        "antecedent_count",
+        "consequent_count",
+        "support",
+        "confidence",
+        "lift",
+        "p_fisher",
+        "p_bh",
+    ],
+}
+
 
 @dataclass(frozen=True)
-class Settings:
+class Thresholds:
     """Thresholds and numbers of draws (docs/protocol.md gives the reasons).
 
     Attributes:
@@ -53,20 +133,21 @@ class Settings:
         rules: most rules of a list.
         min_antecedent: fewest faults with the antecedent for a pair to be tested for significance.
         permutations: draws of the primary analysis' null.
-        grid_permutations: draws of the null of each facet set and consequent: of the grid and the extensions.
+        grid_permutations: draws of the null of each facet set and consequent: of the grid and of all analyses
+            but the primary one.
         folds: of the cross-validation; fewer when there are fewer projects.
 
     Raises:
         ValueError: if one is out of range.
     """
 
-    min_support: int = 5
-    min_confidence: float = 0.3
-    rules: int = 4
-    min_antecedent: int = 5
-    permutations: int = 9999
-    grid_permutations: int = 999
-    folds: int = 10
+    min_support: int
+    min_confidence: float
+    rules: int
+    min_antecedent: int
+    permutations: int
+    grid_permutations: int
+    folds: int
 
     def __post_init__(self) -> None:
         counts = (
@@ -78,6 +159,11 @@ class Settings:
         )
         if min(counts) < 1 or self.folds < 2 or not 0 <= self.min_confidence <= 1:
             raise ValueError(f"counts are at least 1, folds at least 2, a confidence is a share; got {self}")
+
+    @property
+    def are_of_protocol(self) -> bool:
+        """Whether lists are mined as the protocol's primary analysis has it."""
+        return all(getattr(self, name) == value for name, value in PROTOCOL.items())
 
     @property
     def confidences(self) -> list[float]:
@@ -94,8 +180,9 @@ class Settings:
 class Heuristics:
     """The mined heuristics and what speaks for and against them.
 
-    `analysis` is `primary`, or `<facets> -> <consequent>` for an extension. Faults are the attention-specific
-    ones unless a column says `all_faults`.
+    `analysis` is `primary` for symptom alone to root cause with the thresholds of `PROTOCOL`, otherwise
+    `<facets> -> <consequent>`. Faults are the attention-specific ones unless a column says `all_faults`.
+    Without such faults every table has its `COLUMNS` and no row.
 
     Attributes:
         rules: a row for each rule of each analysis, in the order in which the list is read. `support`,
@@ -105,15 +192,16 @@ class Heuristics:
             `folds_chosen`: folds of the cross-validation whose list holds the rule. `p_fisher` and `p_bh` are
             those of `significance`, missing where the rule is not in its family.
         summary: a row for each analysis.
-            `coverage` has the project-clustered bootstrap interval of the coverage *of this list*: projects
-            are redrawn, mining is not redone, so that the interval holds the sampling variation but not the
-            optimism of choosing rules on the faults they explain. (Mining again in every draw would add to
-            that optimism, since a project drawn twice supports its own rule twice.)
+            `coverage` has the clustered interval of the coverage *of this list*: mining is not redone, so
+            that the interval holds the sampling variation but not the optimism of choosing rules on the
+            faults they explain. (Mining again in every draw of projects would add to that optimism, since a
+            project drawn twice supports its own rule twice.) `coverage_interval` and
+            `out_of_sample_interval` say how the interval was made (`prevalence.share_intervals`).
             `null_mean`, `null_p95`, `p`: coverage when consequents are permuted over the faults, mining and
             selection redone in each of `permutations` draws; faults are taken as exchangeable, also those of
             one project. `excess_over_null` is `coverage - null_mean`.
             `out_of_sample_*`: project-grouped cross-validation pooled over the folds (undefined with a single
-            project); its interval redraws projects with each fold's list as it is. A rule with just
+            project); its interval takes each fold's list as it is. A rule with just
             `min_support` is found only by folds that hold out none of it: it explains nothing out of sample.
         grid: a row for each facet set, consequent, confidence threshold and number of rules.
         significance: a row for each pair of an antecedent that holds for at least `min_antecedent` faults and
@@ -139,14 +227,14 @@ class _Question:
     def antecedents(self) -> str:
         return "/".join(self.facets)
 
-    @property
-    def analysis(self) -> str:
-        primary = self.facets == ANTECEDENTS[0][0] and self.consequent == CONSEQUENTS[0]
+    def analysis(self, thresholds: Thresholds) -> str:
+        of_protocol = self.facets == ANTECEDENTS[0][0] and self.consequent == CONSEQUENTS[0]
+        primary = of_protocol and thresholds.are_of_protocol
         return "primary" if primary else f"{self.antecedents} -> {self.consequent}"
 
 
 def derive(
-    records: pd.DataFrame, settings: Settings, *, draws: int = 2000, level: float = 0.95, seed: int
+    records: pd.DataFrame, thresholds: Thresholds, *, draws: int, level: float, seed: int
 ) -> Heuristics:
     """Mine, select and validate heuristics of a dataset, for the primary analysis and its extensions.
 
@@ -155,29 +243,24 @@ def derive(
     Args:
         records: a row for each fault, with `project` and the categorical columns `scope`, `category`,
             `root_cause`, `symptom` and, where the dataset has them, `trigger`, `visibility`, `stage`.
-        settings: thresholds and numbers of draws.
+        thresholds: of rules and lists, and numbers of draws.
         draws: bootstrap samples of projects.
-        level: of the bootstrap intervals.
+        level: of the intervals.
         seed: of everything random.
-
-    Raises:
-        InputError: if no fault is attention-specific.
     """
-    if not (records["scope"] == ATTENTION_SPECIFIC).any():
-        raise InputError(
-            f"column `scope`: no fault is `{ATTENTION_SPECIFIC}`, so heuristics have nothing to explain"
-        )
-    fold = project_folds(records["project"], settings.folds, seed)
+    has_faults = (records["scope"] == ATTENTION_SPECIFIC).any()
+    fold = project_folds(records["project"], thresholds.folds, seed)
     parts = [
-        _analyse(records, question, fold, settings, draws=draws, level=level, seed=[seed, number])
-        for number, question in enumerate(_questions(records))
+        _analyse(records, question, fold, thresholds, draws=draws, level=level, seed=[seed, number])
+        for number, question in enumerate(_questions(records) if has_faults else [])
     ]
     return Heuristics(
-        rules=pd.concat([part.rules for part in parts], ignore_index=True),
-        summary=pd.concat([part.summary for part in parts], ignore_index=True),
-        grid=pd.concat([part.grid for part in parts], ignore_index=True),
-        significance=pd.concat([part.significance for part in parts], ignore_index=True),
+        **{name: _stack([getattr(part, name) for part in parts], names) for name, names in COLUMNS.items()}
     )
+
+
+def _stack(parts: Sequence[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
+    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
 
 
 def _questions(records: pd.DataFrame) -> list[_Question]:
@@ -194,12 +277,13 @@ def _analyse(
     records: pd.DataFrame,
     question: _Question,
     fold: Integers,
-    settings: Settings,
+    thresholds: Thresholds,
     *,
     draws: int,
     level: float,
     seed: list[int],
 ) -> Heuristics:
+    analysis = question.analysis(thresholds)
     cells = tabulate_cells(records, question.facets)
     itemsets = itemsets_of(cells, question.max_facets)
     attention = (records["scope"] == ATTENTION_SPECIFIC).to_numpy()
@@ -207,7 +291,7 @@ def _analyse(
     faults = count_faults(records[attention], question.consequent, cell, len(cells.codes), fold[attention])
     all_faults = np.bincount(cells.of_record)
 
-    support, longest, confidences = settings.min_support, settings.longest, settings.confidences
+    support, longest, confidences = thresholds.min_support, thresholds.longest, thresholds.confidences
     lists = [
         lists_of(faults, itemsets, min_support=support, min_confidence=x, rules=longest) for x in confidences
     ]
@@ -217,23 +301,23 @@ def _analyse(
         min_support=support,
         confidences=confidences,
         rules=longest,
-        permutations=settings.grid_permutations,
+        permutations=thresholds.grid_permutations,
         seed=seed,
     )
-    position = confidences.index(settings.min_confidence)
-    chosen, null_of_chosen = lists[position].first(settings.rules), null[:, position, settings.rules - 1]
-    if question.analysis == "primary":
+    position = confidences.index(thresholds.min_confidence)
+    chosen, null_of_chosen = lists[position].first(thresholds.rules), null[:, position, thresholds.rules - 1]
+    if analysis == "primary":
         null_of_chosen = null_explained(
             faults.counts,
             itemsets,
             min_support=support,
-            confidences=[settings.min_confidence],
-            rules=settings.rules,
-            permutations=settings.permutations,
+            confidences=[thresholds.min_confidence],
+            rules=thresholds.rules,
+            permutations=thresholds.permutations,
             seed=seed,
         )[:, 0, -1]
-    significance = _significance(faults, itemsets, settings.min_antecedent)
-    name = {"analysis": question.analysis}
+    significance = _significance(faults, itemsets, thresholds.min_antecedent)
+    name = {"analysis": analysis}
     asked = {
         **name,
         "antecedents": question.antecedents,
@@ -244,7 +328,7 @@ def _analyse(
     return Heuristics(
         rules=_led_by(name, _rules(faults, itemsets, chosen, all_faults, significance)),
         summary=_led_by(
-            {**asked, "min_confidence": settings.min_confidence, "rules": settings.rules},
+            {**asked, "min_confidence": thresholds.min_confidence, "rules": thresholds.rules},
             _summary(faults, chosen, all_faults, null_of_chosen, draws=draws, level=level, seed=seed[0]),
         ),
         grid=_led_by(asked, _grid(faults, lists, null, confidences)),
@@ -270,9 +354,10 @@ def _summary(
     n = len(faults.cell)
     hits = lists.whole.explains(len(faults.labels))[faults.cell, faults.consequent]
     out_of_sample = held_out_hits(faults, lists)
-    sums = [np.bincount(faults.project, weights=x) for x in (hits, out_of_sample, np.ones(n))]
-    totals = cluster_bootstrap(np.column_stack(sums), draws=draws, seed=seed)
-    low, high = percentile_interval(totals[:, :2] / totals[:, 2:], level)
+    intervals = share_intervals(
+        np.column_stack([hits, out_of_sample]), pd.Series(faults.project), draws=draws, level=level, seed=seed
+    )
+    low, high, method = (intervals[name] for name in ("low", "high", "method"))
     explained = np.count_nonzero(hits)
     row = {
         "rules_found": len(lists.whole.antecedents),
@@ -281,6 +366,7 @@ def _summary(
         "coverage": explained / n,
         "coverage_low": low[0],
         "coverage_high": high[0],
+        "coverage_interval": method[0],
         "precision": _share(explained, lists.whole.reached(faults.counts.sum(axis=1)).sum()),
         "precision_all_faults": _share(explained, lists.whole.reached(all_faults).sum()),
         "permutations": len(null),
@@ -288,6 +374,7 @@ def _summary(
         "out_of_sample_coverage": out_of_sample.mean(),
         "out_of_sample_low": low[1],
         "out_of_sample_high": high[1],
+        "out_of_sample_interval": method[1],
         "out_of_sample_precision": _share(out_of_sample.sum(), held_out_reached(faults, lists)),
     }
     return pd.DataFrame([row])

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from scipy import stats
 
 from attention_faults.taxonomy.decision_list import DecisionList, decision_list, mine, select
 from attention_faults.taxonomy.itemsets import Floats, Integers, Itemsets
+from attention_faults.taxonomy.resampling import fixed_margin_tables
 
 # entries of permuted tables held at once: bounds memory at some 30 MB
 _CHUNK = 4_000_000
@@ -103,8 +103,9 @@ def null_explained(
 ) -> Integers:
     """Explained faults when the consequents are permuted over the faults, mining and selection redone.
 
-    A permutation keeps both margins of `counts`, so that it is a draw of a random table with these margins
-    (Patefield 1981), whose cost does not grow with the number of faults.
+    A permutation keeps both margins of `counts`, so that it is a draw of a random table with these margins,
+    whose cost does not grow with the number of faults. Faults are taken as exchangeable, also those of one
+    project, which may make p too small where projects repeat a symptom together with its cause.
 
     Args:
         counts: (cells, consequents) faults.
@@ -119,12 +120,12 @@ def null_explained(
         Shape (permutations, confidences, rules): faults that the first 1, 2, ... rules explain.
     """
     generator = np.random.default_rng(seed)
-    permuted = stats.random_table(counts.sum(axis=1), counts.sum(axis=0))
+    margins = counts.sum(axis=1), counts.sum(axis=0)
     explained = np.zeros((permutations, len(confidences), rules), dtype=np.int64)
     at_once = max(1, _CHUNK // counts.size)
     for start in range(0, permutations, at_once):
-        tables = permuted.rvs(min(at_once, permutations - start), random_state=generator)
-        for draw, table in enumerate(np.asarray(tables, dtype=np.int64), start):
+        tables = fixed_margin_tables(*margins, min(at_once, permutations - start), generator)
+        for draw, table in enumerate(tables, start):
             mined = mine(table, itemsets)
             for position, min_confidence in enumerate(confidences):
                 _, gains = select(

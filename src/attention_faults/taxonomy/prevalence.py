@@ -1,10 +1,12 @@
 """Prevalence: counts and shares of every label, with intervals that allow for records of one project."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 from statsmodels.stats.proportion import proportion_confint
 
@@ -118,6 +120,33 @@ def scope_by_group(records: pd.DataFrame, *, draws: int, level: float, seed: int
     return _stack_groups([part for part in parts if len(part)])
 
 
+def share_intervals(
+    holds: ArrayLike, projects: pd.Series, *, draws: int, level: float, seed: int
+) -> pd.DataFrame:
+    """Clustered intervals of the shares of records for which something holds, by the rule of `measure`.
+
+    Args:
+        holds: (records, shares) 1 where it holds, 0 where it does not, NaN where that is not known.
+        projects: (records,) project of each record.
+        draws: bootstrap samples of projects, the same for all shares.
+        level: coverage of the intervals, for example 0.95.
+        seed: of the bootstrap.
+
+    Returns:
+        One row a share: low, high, method (`bootstrap` or `wilson_effective_n`); no ends where nothing is
+        known of any record.
+    """
+    codes, names = pd.factorize(projects, sort=True)
+    known = np.asarray(holds, dtype=float).T
+    tables = [
+        np.column_stack([np.bincount(codes, x, len(names)) for x in (values == 1, values == 0)])
+        for values in known
+    ]
+    intervals = _clustered([sparse.csc_array(table) for table in tables], draws=draws, level=level, seed=seed)
+    of_holding = intervals[["clustered_low", "clustered_high", "clustered_method"]].iloc[::2]
+    return of_holding.set_axis(["low", "high", "method"], axis=1).reset_index(drop=True)
+
+
 def design_effect(table: sparse.csc_array) -> Floats:
     """Variance of each label's share under cluster over that under simple random sampling (Kish 1965).
 
@@ -180,23 +209,12 @@ def _shares(
 ) -> pd.DataFrame:
     """Rows of `measure` for some facets of one population; all facets see the same draws of projects."""
     tables = [_contingency(projects, labels) for labels in facets.values()]
-    rows = pd.concat(
-        [
-            _without_bootstrap(name, labels.cat.categories, table, level)
-            for (name, labels), table in zip(facets.items(), tables, strict=True)
-        ],
-        ignore_index=True,
-    )
-    many = (rows["clustered_method"] == BOOTSTRAP).to_numpy()
-    if many.any():
-        facet = np.repeat(np.arange(len(tables)), [table.shape[1] for table in tables])[many]
-        counts = sparse.hstack(tables, format="csc")[:, many].toarray()
-        sizes = np.column_stack([table.sum(axis=1) for table in tables])
-        totals = cluster_bootstrap(np.hstack([counts, sizes]), draws=draws, seed=seed)
-        with np.errstate(invalid="ignore"):  # a draw may hold no record that has the facet
-            shares = totals[:, : len(facet)] / totals[:, len(facet) :][:, facet]
-        rows.loc[many, ["clustered_low", "clustered_high"]] = np.transpose(percentile_interval(shares, level))
-    return rows[_COLUMNS]
+    counts = [
+        _counted(name, labels.cat.categories, table, level)
+        for (name, labels), table in zip(facets.items(), tables, strict=True)
+    ]
+    intervals = _clustered(tables, draws=draws, level=level, seed=seed)
+    return pd.concat([pd.concat(counts, ignore_index=True), intervals], axis=1)[_COLUMNS]
 
 
 def _stack_groups(parts: list[pd.DataFrame]) -> pd.DataFrame:
@@ -214,13 +232,48 @@ def _contingency(projects: pd.Series, labels: pd.Series) -> sparse.csc_array:
     return sparse.coo_array((np.ones(has_label.sum()), cells), shape=shape).tocsc()
 
 
-def _without_bootstrap(facet: str, labels: pd.Index, table: sparse.csc_array, level: float) -> pd.DataFrame:
+def _counted(facet: str, labels: pd.Index, table: sparse.csc_array, level: float) -> pd.DataFrame:
+    counts, n = table.sum(axis=0), table.sum()
+    low, high = _wilson(counts, n, np.ones(len(counts)), level)
+    return pd.DataFrame(
+        {
+            "facet": facet,
+            "label": labels.astype(str),
+            "count": counts.astype(np.int64),
+            "n": int(n),
+            "share": counts / (n or np.nan),
+            "wilson_low": low,
+            "wilson_high": high,
+        }
+    )
+
+
+def _clustered(tables: Sequence[sparse.csc_array], *, draws: int, level: float, seed: int) -> pd.DataFrame:
+    """Intervals of the shares of labels, one row a table and label; all tables see the same draws.
+
+    Args:
+        tables: counts, each of shape (projects, labels).
+        draws: bootstrap samples of projects.
+        level: coverage of the intervals.
+        seed: of the bootstrap.
+    """
+    rows = pd.concat([_without_bootstrap(table, level) for table in tables], ignore_index=True)
+    many = (rows["clustered_method"] == BOOTSTRAP).to_numpy()
+    if many.any():
+        facet = np.repeat(np.arange(len(tables)), [table.shape[1] for table in tables])[many]
+        counts = sparse.hstack(tables, format="csc")[:, many].toarray()
+        sizes = np.column_stack([table.sum(axis=1) for table in tables])
+        totals = cluster_bootstrap(np.hstack([counts, sizes]), draws=draws, seed=seed)
+        with np.errstate(invalid="ignore"):  # a draw may hold no record that has the facet
+            shares = totals[:, : len(facet)] / totals[:, len(facet) :][:, facet]
+        rows.loc[many, ["clustered_low", "clustered_high"]] = np.transpose(percentile_interval(shares, level))
+    return rows
+
+
+def _without_bootstrap(table: sparse.csc_array, level: float) -> pd.DataFrame:
     counts, sizes = table.sum(axis=0), table.sum(axis=1)
     n, effect = sizes.sum(), design_effect(table)
-    size = np.full(len(counts), n or np.nan)
-    wilson = partial(proportion_confint, alpha=1 - level, method="wilson")
-    low, high = wilson(counts, size)
-    clustered_low, clustered_high = wilson(counts / effect, size / effect)
+    low, high = _wilson(counts, n, effect, level)
     cells = table.tocoo()
     all_of_project = np.bincount(cells.col[cells.data == sizes[cells.row]], minlength=len(counts))
     projects = np.bincount(cells.col, minlength=len(counts))
@@ -231,17 +284,19 @@ def _without_bootstrap(facet: str, labels: pd.Index, table: sparse.csc_array, le
     )
     return pd.DataFrame(
         {
-            "facet": facet,
-            "label": labels.astype(str),
-            "count": counts.astype(np.int64),
-            "n": int(n),
-            "share": counts / size,
-            "wilson_low": low,
-            "wilson_high": high,
-            "clustered_low": clustered_low,
-            "clustered_high": clustered_high,
+            "clustered_low": low,
+            "clustered_high": high,
             "clustered_method": np.where(enough, BOOTSTRAP, WILSON_EFFECTIVE_N),
             "projects": projects,
             "design_effect": effect,
         }
     )
+
+
+def _wilson(counts: NDArray[Any], n: Any, effect: Floats, level: float) -> tuple[Floats, Floats]:
+    """Wilson's interval on n / effect; NaN where n is 0."""
+    if n == 0:
+        return np.full(len(counts), np.nan), np.full(len(counts), np.nan)
+    low, high = proportion_confint(counts / effect, n / effect, alpha=1 - level, method="wilson")
+    # rounding leaves ends like 4e-19
+    return np.where(counts == 0, 0.0, low), np.where(counts == n, 1.0, high)

@@ -23,6 +23,7 @@ from openpyxl.worksheet.formula import ArrayFormula, DataTableFormula
 
 from attention_faults.errors import InputError, shown
 
+SUFFIXES = (".csv", ".parquet", ".xlsx")
 MAX_WORKBOOK_BYTES = 64 * 2**20  # unpacked; a larger workbook is taken for a zip bomb
 MAX_SHEET_ROWS = 2**20  # of the format; openpyxl would pad a row number beyond it with empty rows
 CHUNK_ROWS = 1_000
@@ -72,13 +73,14 @@ def scan_table(path: Path, sheet: str | None = None) -> TextTable:
     Raises:
         InputError: if the file is missing, of another kind, damaged, or has no header or no record.
     """
-    readers: dict[str, Callable[[Path], TextTable]] = {
-        ".csv": _read_csv,
-        ".parquet": _read_parquet,
-        ".xlsx": lambda file: _read_workbook(file, sheet),
-    }
+    by_suffix: list[Callable[[Path], TextTable]] = [
+        _read_csv,
+        _read_parquet,
+        lambda file: _read_workbook(file, sheet),
+    ]
+    readers = dict(zip(SUFFIXES, by_suffix, strict=True))
     if path.suffix.lower() not in readers:
-        raise InputError(f"{path}: expected a file ending in {', '.join(readers)}")
+        raise InputError(f"{path}: expected a file ending in {', '.join(SUFFIXES)}")
     try:
         if not path.is_file():
             raise InputError(f"{path}: no such file")

@@ -6,12 +6,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast, get_args
+from urllib.parse import urlsplit
 
 import pooch
 
 from attention_faults.errors import InputError, nearest, shown
 from attention_faults.taxonomy.dataset import URL
-from attention_faults.taxonomy.reading import in_line_order, scan_table
+from attention_faults.taxonomy.reading import SUFFIXES, in_line_order, scan_table
 
 COLUMNS = ["name", "version", "path", "sha256", "licence", "population", "synthetic"]
 COLUMNS += ["schema", "codebook", "ratings"]
@@ -136,8 +137,11 @@ def _problems(row: dict[str, str], folder: Path, entries: dict[str, Entry]) -> l
         problems.append(_wrong(row, "sha256", "is not a checksum; expected 64 hexadecimal digits"))
     if "://" in row["path"] and not re.fullmatch(URL, row["path"]):
         problems.append(_wrong(row, "path", "is not a file or an http(s) address"))
-    elif "://" in row["path"] and not row["sha256"]:
-        problems.append(_wrong(row, "sha256", "is empty, expected the checksum of what is downloaded"))
+    elif "://" in row["path"]:
+        if not row["sha256"]:
+            problems.append(_wrong(row, "sha256", "is empty, expected the checksum of what is downloaded"))
+        if not urlsplit(row["path"]).path.lower().endswith(SUFFIXES):
+            problems.append(_wrong(row, "path", f"names no file ending in {', '.join(SUFFIXES)}"))
     files = [name for name in FILES if row[name].strip() and not (name == "path" and "://" in row["path"])]
     problems += [
         _wrong(row, name, f"is not a file, seen from {folder}")

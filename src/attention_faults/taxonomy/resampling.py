@@ -1,10 +1,12 @@
-"""Resampling of projects: records of one project are not independent."""
+"""Resampling of projects, whose records are not independent, and of tables with given margins."""
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.stats import random_table
 
 Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
 
 # weights of projects held at once: bounds memory at some 100 MB whatever the number of projects
 _CHUNK = 4_000_000
@@ -58,6 +60,31 @@ def percentile_interval(values: Floats, level: float) -> tuple[Floats, Floats]:
     """
     low, high = pd.DataFrame(values).quantile([(1 - level) / 2, (1 + level) / 2]).to_numpy()
     return low, high
+
+
+def fixed_margin_tables(
+    rows: Integers, columns: Integers, number: int, generator: np.random.Generator
+) -> Integers:
+    """Draw contingency tables as they arise when labels are permuted over records (Patefield 1981).
+
+    Args:
+        rows: (rows,) sums of the rows, at least 0.
+        columns: (columns,) sums of the columns, at least 0, of the same total.
+        number: of tables.
+        generator: of the draws.
+
+    Returns:
+        Shape (number, rows, columns).
+    """
+    row, column = np.flatnonzero(rows), np.flatnonzero(columns)
+    tables = np.zeros((number, len(rows), len(columns)), dtype=np.int64)
+    if min(len(row), len(column)) < 2:
+        # a single table has these margins; scipy 1.17 draws others
+        tables[:] = np.outer(rows, columns) // max(rows.sum(), 1)
+        return tables
+    law = random_table(rows[row], columns[column])
+    tables[:, row[:, np.newaxis], column] = law.rvs(number, random_state=generator)
+    return tables
 
 
 def one_per_project(records: pd.DataFrame, seed: int) -> pd.DataFrame:

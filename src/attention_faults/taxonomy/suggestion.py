@@ -1,6 +1,7 @@
 """Likely categories and root causes of a fault of which some facets are known."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,12 +19,27 @@ from attention_faults.taxonomy.itemsets import (
     itemsets_of,
     tabulate_cells,
 )
+from attention_faults.taxonomy.prevalence import share_intervals
 from attention_faults.taxonomy.resampling import cluster_bootstrap, percentile_interval
 
 TOPS = (1, 3)
 
-# column of `evaluate` -> prefix of the columns of its interval
-_MEASURES = {"accuracy": "", "baseline_accuracy": "baseline_", "difference": "difference_"}
+_COLUMNS = [
+    "outcome",
+    "top",
+    "n",
+    "accuracy",
+    "low",
+    "high",
+    "interval",
+    "baseline_accuracy",
+    "baseline_low",
+    "baseline_high",
+    "baseline_interval",
+    "difference",
+    "difference_low",
+    "difference_high",
+]
 
 
 def suggest(
@@ -31,10 +47,10 @@ def suggest(
     observed: Mapping[str, str],
     *,
     outcome: str,
-    prior_weight: float = 5.0,
-    level: float = 0.95,
-    top: int = 5,
-    examples: int = 3,
+    prior_weight: float,
+    level: float,
+    top: int,
+    examples: int,
 ) -> pd.DataFrame:
     """Rank the labels of `outcome` for a fault with the observed facets.
 
@@ -95,10 +111,10 @@ def evaluate(
     *,
     facets: Sequence[str],
     outcomes: Sequence[str],
-    folds: int = 10,
-    prior_weight: float = 5.0,
-    draws: int = 2000,
-    level: float = 0.95,
+    folds: int,
+    prior_weight: float,
+    draws: int,
+    level: float,
     seed: int,
 ) -> pd.DataFrame:
     """How often the first, or one of the first three, suggestions for a fault of an unseen project is right.
@@ -117,8 +133,9 @@ def evaluate(
         seed: of folds and bootstrap.
 
     Returns:
-        A row for each outcome and `top` (1 and 3, where the outcome has more labels than that): n, accuracy,
-        baseline_accuracy and their difference, each with its interval; undefined with a single project.
+        A row for each outcome and `top` (1 and 3, where the outcome has more labels than that): n; accuracy
+        with low, high and interval (its method, as of `prevalence.share_intervals`); the same of the
+        baseline; their difference with its bootstrap interval. Undefined with a single project.
 
     Raises:
         ValueError: if `prior_weight` is not positive.
@@ -126,24 +143,42 @@ def evaluate(
     cells = tabulate_cells(records, facets)
     fold = project_folds(records["project"], folds, seed)
     rows: list[dict[str, object]] = []
-    hits: list[Floats] = []
+    right: list[Floats] = []
+    baseline_right: list[Floats] = []
     for outcome in outcomes:
         codes, labels = _occurring(records[outcome])
         ranks, baseline_ranks = _held_out_ranks(cells, codes, fold, prior_weight)
         for top in (top for top in TOPS if top < len(labels)):
             rows.append({"outcome": outcome, "top": top, "n": len(records)})
-            right, baseline_right = _within(ranks, top), _within(baseline_ranks, top)
-            hits += [right, baseline_right, right - baseline_right]
-    project = pd.factorize(records["project"], sort=True)[0]
-    sums = [np.bincount(project, weights=x) for x in (*hits, np.ones(len(records)))]
+            right.append(_within(ranks, top))
+            baseline_right.append(_within(baseline_ranks, top))
+    if not rows:
+        return pd.DataFrame(columns=_COLUMNS)
+    hits, baseline_hits = np.column_stack(right), np.column_stack(baseline_right)
+    project = records["project"]
+    of_projects: dict[str, Any] = {"draws": draws, "level": level, "seed": seed}
+    intervals = share_intervals(hits, project, **of_projects)
+    baseline = share_intervals(baseline_hits, project, **of_projects).add_prefix("baseline_")
+    low, high = _mean_interval(hits - baseline_hits, project, **of_projects)
+    columns = {
+        "accuracy": hits.mean(axis=0),
+        "baseline_accuracy": baseline_hits.mean(axis=0),
+        "difference": (hits - baseline_hits).mean(axis=0),
+        "difference_low": low,
+        "difference_high": high,
+    }
+    table = pd.concat([pd.DataFrame(rows), intervals, baseline], axis=1).assign(**columns)
+    return table.rename(columns={"method": "interval", "baseline_method": "baseline_interval"})[_COLUMNS]
+
+
+def _mean_interval(
+    values: Floats, projects: pd.Series, *, draws: int, level: float, seed: int
+) -> tuple[Floats, Floats]:
+    """Bootstrap intervals of the means of (records, means) values, projects redrawn."""
+    codes, names = pd.factorize(projects, sort=True)
+    sums = [np.bincount(codes, weights=x, minlength=len(names)) for x in (*values.T, np.ones(len(values)))]
     totals = cluster_bootstrap(np.column_stack(sums), draws=draws, seed=seed)
-    low, high = percentile_interval(totals[:, :-1] / totals[:, -1:], level)
-    means = np.array([x.mean() for x in hits])
-    columns: dict[str, Floats] = {}
-    for start, (name, prefix) in enumerate(_MEASURES.items()):
-        part = slice(start, None, len(_MEASURES))
-        columns |= {name: means[part], f"{prefix}low": low[part], f"{prefix}high": high[part]}
-    return pd.DataFrame(rows, columns=["outcome", "top", "n"]).assign(**columns)
+    return percentile_interval(totals[:, :-1] / totals[:, -1:], level)
 
 
 def _problems(records: pd.DataFrame, observed: Mapping[str, str], outcome: str) -> list[str]:

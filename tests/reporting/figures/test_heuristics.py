@@ -1,7 +1,9 @@
 import numpy as np
+import pandas as pd
 import pytest
 
-from attention_faults.reporting import figures
+from attention_faults.reporting import figures, tables
+from attention_faults.taxonomy.heuristics import COLUMNS
 
 CURVES = {"coverage": "-", "out_of_sample_coverage": "--", "null_mean": ":"}
 
@@ -58,6 +60,25 @@ def test_all_panels_share_an_axis_that_starts_at_zero(small):
     assert len({x.get_ylim() for x in axes}) == 1
     assert axes[0].get_ylim()[0] == 0
     assert axes[0].get_ylim()[1] > 0.4
+
+
+def test_without_a_primary_analysis_the_first_one_is_large_and_has_no_published_value(small, words, problems):
+    figure = figures.heuristics_coverage(small.grid, small.summary[1:], 0.33, "")
+    assert panels(figure)[0].get_title(loc="left") == "symptom → category"
+    assert len(panels(figure)) == len(small.summary) - 1
+    assert "published" not in words(figure)
+    assert "primary" not in words(figure)
+    assert problems(figure) == []
+
+
+def test_no_analysis_gives_a_page_that_says_so(tmp_path, words, problems):
+    nothing = {name: pd.DataFrame(columns=COLUMNS[name]) for name in ("grid", "summary")}
+    for name, frame in nothing.items():
+        tables.write(frame, tmp_path / f"{name}.csv", title="", note="")
+        nothing[name] = tables.read(tmp_path / f"{name}.csv")
+    figure = figures.heuristics_coverage(nothing["grid"], nothing["summary"], 0.33, "")
+    assert "No attention-specific fault" in words(figure)
+    assert problems(figure) == []
 
 
 def test_a_primary_analysis_without_extensions_is_drawn_alone(small, problems):

@@ -35,8 +35,9 @@ def heuristics_coverage(
 ) -> Figure:
     """Coverage by number of rules, in and out of sample, beside what permuted causes give.
 
-    The large panel is the primary analysis, with the intervals of its list and the published value; each
-    extension has a small panel. Every panel is at the confidence threshold of its row of the summary.
+    The large panel is the first analysis, with the intervals of its list, and the published value where it is
+    the primary analysis; each other analysis has a small panel. Every panel is at the confidence threshold of
+    its row of the summary.
 
     Args:
         grid: as from `taxonomy.heuristics.derive`.
@@ -44,24 +45,28 @@ def heuristics_coverage(
         published: coverage stated for as many rules as the primary analysis has, as a share; None if none is.
         note: shown below.
     """
-    primary = summary[summary["analysis"] == PRIMARY].iloc[0]
-    extensions = summary[summary["analysis"] != PRIMARY]
-    rows = -(-len(extensions) // COLUMNS)
-    figure = style.page(2.6 + 1.75 * rows, "Faults that heuristics explain", note)
+    title = "Faults that heuristics explain"
+    if summary.empty:
+        return style.nothing(title, "No attention-specific fault has a label to start from.", note)
+    first, others = summary.iloc[0], summary.iloc[1:]
+    is_primary = first["analysis"] == PRIMARY
+    comparable = published if is_primary else None
+    rows = -(-len(others) // COLUMNS)
+    figure = style.page(2.6 + 1.75 * rows, title, note)
     cells = figure.add_gridspec(1 + rows, COLUMNS, height_ratios=[1.6, *[1] * rows])
     main = figure.add_subplot(cells[0, :2])
-    _panel(main, grid, primary)
-    main.set_title(f"{_question(primary, ' ')} (primary analysis)")
-    _mark_list(main, primary, published)
+    _panel(main, grid, first)
+    main.set_title(_question(first, " ") + (" (primary analysis)" if is_primary else ""))
+    _mark_list(main, first, comparable)
     main.set_xlabel("number of rules")
     main.set_ylabel("share of attention-specific faults")
-    for number, (_, extension) in enumerate(extensions.iterrows()):
+    for number, (_, other) in enumerate(others.iterrows()):
         axes = figure.add_subplot(cells[1 + number // COLUMNS, number % COLUMNS], sharex=main, sharey=main)
-        _panel(axes, grid, extension)
-        axes.set_title(_question(extension, "\n"), fontsize=style.SMALL)
-        axes.tick_params(labelleft=number % COLUMNS == 0, labelbottom=number + COLUMNS >= len(extensions))
+        _panel(axes, grid, other)
+        axes.set_title(_question(other, "\n"), fontsize=style.SMALL)
+        axes.tick_params(labelleft=number % COLUMNS == 0, labelbottom=number + COLUMNS >= len(others))
     main.set_ylim(bottom=0)
-    _explain(figure.add_subplot(cells[0, 2]), primary, published)
+    _explain(figure.add_subplot(cells[0, 2]), first, comparable)
     return figure
 
 
@@ -84,27 +89,27 @@ def _question(analysis: pd.Series, separator: str) -> str:
     return f"{antecedents}{separator}→ {readable(analysis['consequent'])}"
 
 
-def _mark_list(axes: Axes, primary: pd.Series, published: float | None) -> None:
-    """Intervals of the primary list, and the published value."""
+def _mark_list(axes: Axes, analysis: pd.Series, published: float | None) -> None:
+    """Intervals of an analysis' list, and the published value."""
     for name, mark in (("coverage", IN_SAMPLE), ("out_of_sample_coverage", OUT_OF_SAMPLE)):
         ends = [f"{name.removesuffix('_coverage')}_{end}" for end in ("low", "high")]
-        low, high = (abs(primary[end] - primary[name]) for end in ends)
+        low, high = (abs(analysis[end] - analysis[name]) for end in ends)
         axes.errorbar(
-            primary["rules"], primary[name], yerr=[[low], [high]], color=mark["color"], capsize=3, lw=1.3
+            analysis["rules"], analysis[name], yerr=[[low], [high]], color=mark["color"], capsize=3, lw=1.3
         )
     if published is not None:
-        axes.plot(primary["rules"], published, **PUBLISHED)
+        axes.plot(analysis["rules"], published, **PUBLISHED)
         axes.annotate(
             f"published: {published:.1%}",
-            (primary["rules"], published),
+            (analysis["rules"], published),
             (9, 0),
             textcoords="offset points",
             va="center",
         )
 
 
-def _explain(axes: Axes, primary: pd.Series, published: float | None) -> None:
-    """Legend, and the primary list in numbers."""
+def _explain(axes: Axes, analysis: pd.Series, published: float | None) -> None:
+    """Legend, and an analysis' list in numbers."""
     axes.axis("off")
     handles = [
         Line2D([], [], **IN_SAMPLE, label="in sample"),
@@ -116,11 +121,11 @@ def _explain(axes: Axes, primary: pd.Series, published: float | None) -> None:
         handles.append(Line2D([], [], **PUBLISHED, label="published"))
     axes.legend(handles=handles, loc="upper left", borderaxespad=0)
     numbers = [
-        f"Large panel at {primary['rules']} rules",
-        f"(found: {primary['rules_found']}):",
-        f"in sample {primary['coverage']:.1%}",
-        f"permuted {primary['null_mean']:.1%}, p = {primary['p']:.2g}",
-        f"out of sample {primary['out_of_sample_coverage']:.1%}",
-        f"confidence ≥ {primary['min_confidence']:g}",
+        f"Large panel at {analysis['rules']} rules",
+        f"(found: {analysis['rules_found']}):",
+        f"in sample {analysis['coverage']:.1%}",
+        f"permuted {analysis['null_mean']:.1%}, p = {analysis['p']:.2g}",
+        f"out of sample {analysis['out_of_sample_coverage']:.1%}",
+        f"confidence ≥ {analysis['min_confidence']:g}",
     ]
     axes.text(0, 0, "\n".join(numbers), va="bottom", fontsize=style.SMALL, linespacing=1.4)
