@@ -54,7 +54,7 @@ small_tables = st.integers(1, 4).flatmap(
 )
 
 
-# --- the three samples
+# --- the two samples
 
 
 def test_measure_repeats_both_levels_on_every_sample(records):
@@ -64,7 +64,6 @@ def test_measure_repeats_both_levels_on_every_sample(records):
     assert {name: n.tolist() for name, n in sizes.items()} == {
         "all_records": [590],
         "one_per_project": [277],
-        "attention_specific": [254],
     }
     for sample, frame in cells.groupby("sample"):
         assert (frame.groupby("facet")["support"].sum() == sizes[sample][0]).all()

@@ -119,6 +119,8 @@ rule test_associations:
         "results/{dataset}/logs/test_associations.log",
     benchmark:
         "results/{dataset}/timings/test_associations.tsv"
+    # the longest job of a large dataset: to start it last would leave a core idle
+    priority: 1
     conda:
         "../../environment.yml"
     params:

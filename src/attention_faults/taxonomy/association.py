@@ -15,7 +15,7 @@ from scipy.optimize import brentq
 from scipy.stats import false_discovery_control, fisher_exact
 from scipy.stats.contingency import odds_ratio
 
-from attention_faults.taxonomy.codebook import ATTENTION_SPECIFIC, FACET_KEYS
+from attention_faults.taxonomy.codebook import FACET_KEYS
 from attention_faults.taxonomy.resampling import fixed_margin_tables, one_per_project
 
 Array = npt.NDArray[Any]
@@ -68,10 +68,9 @@ def measure(
     power: float,
     seed: int,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Test every facet of a dataset against `outcomes`, on three samples of its records.
+    """Test every facet of a dataset against `outcomes`, on all records and on one record a project.
 
-    The samples are `all_records`; `one_per_project`, in which no two records share a project; and
-    `attention_specific`, the faults that heuristics are about.
+    In the sample `one_per_project` no two records share a project.
 
     Returns:
         Results of `test_tables` and of `test_cells`, with `sample` as first column.
@@ -79,7 +78,6 @@ def measure(
     samples = {
         "all_records": records,
         "one_per_project": one_per_project(records, seed),
-        ATTENTION_SPECIFIC: records[records["scope"] == ATTENTION_SPECIFIC],
     }
     asked: dict[str, Any] = {"facets": [name for name in FACET_KEYS if name in records], "outcomes": outcomes}
     tables = {
