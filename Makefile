@@ -5,10 +5,12 @@ READY := $(VENV)/.ready
 ACTIVATE := . $(VENV)/bin/activate &&
 STUDY ?=
 
-.PHONY: reproduce test report lint format bench lock clean
+.PHONY: reproduce setup test report lint format bench lock clean
 
 reproduce: $(READY)  ## run the default study; STUDY=config/quick.yaml runs another one
 	$(ACTIVATE) snakemake $(if $(STUDY),--configfile $(STUDY))
+
+setup: $(READY)  ## only set up the environment
 
 test: $(READY)  ## run the tests
 	$(ACTIVATE) pytest -n auto --dist loadgroup
