@@ -12,7 +12,7 @@ from support.project import EVIL, ROOT, Run, snakemake
 
 pytestmark = pytest.mark.xdist_group("workflow")
 
-STABLE = (".csv", ".html", ".tex", ".svg", ".png", ".pdf", ".json")
+STABLE = (".csv", ".html", ".tex", ".svg", ".png", ".pdf")
 
 
 def results(run: Run) -> dict[str, bytes]:
