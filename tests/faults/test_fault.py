@@ -15,7 +15,7 @@ from attention_faults.faults.operator import CATALOGUE, Operator, catalogue
 from attention_faults.subjects.training import Plan, train
 from attention_faults.taxonomy.codebook import ATTENTION_SPECIFIC, Codebook
 
-SUBJECTS = {"self": Tiny("self"), "causal_self": Tiny("causal_self")}
+SUBJECTS = {"self": Tiny(kind="self"), "causal_self": Tiny(kind="causal_self")}
 
 
 def plan_of(kind: str) -> Plan:

@@ -20,13 +20,13 @@ class TinyModel(nn.Module):
         self.causal = causal
         self.attention = Attention()
         self.embedding = nn.Embedding(WORDS, SIZE)
-        self.position = nn.Parameter(torch.randn(LENGTH, SIZE))
+        self.position = nn.Embedding(LENGTH, SIZE)
         self.query, self.key, self.value = (nn.Linear(SIZE, SIZE) for _ in range(3))
         self.output = nn.Linear(SIZE, SIZE)
         self.head = nn.Linear(SIZE, 2)
 
     def forward(self, words: Tensor, real: Tensor) -> Tensor:
-        states = self.embedding(words) + self.position
+        states = self.embedding(words) + self.position(torch.arange(LENGTH))
         query, key, value = (
             project(states).unflatten(-1, (HEADS, -1)).transpose(1, 2)
             for project in (self.query, self.key, self.value)
@@ -38,16 +38,13 @@ class TinyModel(nn.Module):
         return self.head((states + self.output(merged)).sum(dim=1))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Tiny(Subject):
     """SYNTHETIC: the label is the parity of the first word; sequences are padded at the end."""
 
     name: ClassVar[str] = "tiny"
+    recipe: Recipe = Recipe(epochs=2, batch_size=16, learning_rate=0.01)
     kind: str = "self"
-
-    @property
-    def recipe(self) -> Recipe:
-        return Recipe(epochs=2, batch_size=16, learning_rate=0.01)
 
     def task(self, seed: int) -> Task:
         generator = torch.Generator().manual_seed(seed)
@@ -73,10 +70,13 @@ class Tiny(Subject):
         }
         return {
             "embedding.word": [model.embedding.weight],
-            "embedding.position": [model.position],
+            "embedding.position": [model.position.weight],
             **attention,
             "head.output": list(model.head.parameters()),
         }
+
+    def positions(self, model: nn.Module) -> dict[str, nn.Module]:
+        return {"embedding.position": model.position}
 
     def sites(self, model: nn.Module) -> list[Site]:
         roles = ("query", "key", "value", "output")

@@ -69,6 +69,17 @@ class Attention:
         return self.merge(output), weights
 
 
+class CacheReader:
+    """How an attention reads its cache of keys and values: a step that a fault can replace.
+
+    Shapes: B samples, H heads, S entries, D features a head.
+    """
+
+    def read(self, keys: Tensor, values: Tensor, written: int) -> tuple[Tensor, Tensor]:
+        """Hand over all entries, (B, H, S, D) each, of which the last `written` are those of this step."""
+        return keys, values
+
+
 @dataclass(frozen=True)
 class Site:
     """One attention of a model, where a fault can sit.
@@ -80,6 +91,7 @@ class Site:
         attention: its steps.
         components: parameters by role, those of query, key, value and output that exist.
         head_count: number of heads.
+        cache: how it reads its cache, where it has one.
     """
 
     path: str
@@ -88,3 +100,4 @@ class Site:
     attention: Attention
     components: dict[str, tuple[nn.Parameter, ...]]
     head_count: int
+    cache: CacheReader | None = None

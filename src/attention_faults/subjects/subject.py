@@ -1,13 +1,16 @@
 """What a model under study is: a model, its task, its loss, and the blocks in which a fault is located."""
 
+import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from attention_faults.errors import InputError
 from attention_faults.subjects.attention import Site
 
 Batch = dict[str, Tensor]
@@ -37,28 +40,54 @@ class Recipe:
     weight_decay: float = 0.0
 
 
+@dataclass(frozen=True, kw_only=True)
 class Subject(ABC):
-    """A model under study. A new one is a file in this package with a subclass; its name registers it.
+    """A model under study. A new one is a file `<name>.py` in this package with a subclass of this name.
 
-    Subclasses are frozen dataclasses whose fields are the sizes that the configuration may set.
+    Subclasses are frozen dataclasses whose fields are what the configuration may set.
+
+    Attributes:
+        recipe: how it is trained.
     """
 
     name: ClassVar[str]
     registry: ClassVar[dict[str, type["Subject"]]] = {}
+
+    recipe: Recipe
 
     def __init_subclass__(cls) -> None:
         """Register the subject by its name."""
         super().__init_subclass__()
         Subject.registry[cls.name] = cls
 
-    @property
-    @abstractmethod
-    def recipe(self) -> Recipe:
-        """Training recipe of the embedded task."""
+    @staticmethod
+    def named(name: str) -> type["Subject"]:
+        """Find a subject, importing its file (and with it its libraries) only now.
+
+        Raises:
+            InputError: if there is none of that name.
+        """
+        if name not in Subject.registry:
+            module = f"{__package__}.{name}"
+            try:
+                importlib.import_module(module)
+            except ModuleNotFoundError as error:
+                if error.name != module:
+                    raise
+                raise InputError(f"there is no subject `{name}`: no file `subjects/{name}.py`") from None
+        return Subject.registry[name]
 
     @abstractmethod
     def task(self, seed: int) -> Task:
         """Make the embedded task: synthetic, the same for the same seed."""
+
+    def real_task(self, path: Path, seed: int) -> Task:
+        """Read real data; the seed decides what is held out where the data has no split of its own.
+
+        Raises:
+            InputError: if the data cannot be read, or the subject has no real task.
+        """
+        raise InputError(f"{path}: `{self.name}` has an embedded task only")
 
     @abstractmethod
     def build(self, task: Task, seed: int) -> nn.Module:
@@ -83,6 +112,10 @@ class Subject(ABC):
     @abstractmethod
     def sites(self, model: nn.Module) -> list[Site]:
         """List the attentions of the model, in the order in which data meets them."""
+
+    def positions(self, model: nn.Module) -> dict[str, nn.Module]:
+        """List the modules that turn position ids into vectors, by the name of their block."""
+        return {}
 
     def batches(self, data: Batch, size: int, generator: torch.Generator) -> Iterator[Batch]:
         """Yield shuffled mini-batches of one epoch."""

@@ -1,0 +1,314 @@
+"""DistilBERT with our attention steps against its own, and the task that needs both of its layers."""
+
+import copy
+import pickle
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+from transformers import BertTokenizer, DistilBertConfig, DistilBertForSequenceClassification
+
+from attention_faults.errors import InputError
+from attention_faults.subjects import sentiment
+from attention_faults.subjects.distilbert import DistilBert, TokenTask
+from attention_faults.subjects.subject import Batch, Recipe, Subject, Task
+from attention_faults.subjects.training import Plan, Run, train
+
+SMALL = DistilBert(
+    heads=2,
+    width=8,
+    feed_forward=12,
+    initial_deviation=0.5,
+    keys=6,
+    train_size=60,
+    test_size=40,
+    recipe=Recipe(epochs=3, batch_size=20, learning_rate=2e-3),
+)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def task() -> TokenTask:
+    return SMALL.task(seed=0)
+
+
+@pytest.fixture
+def model(task: TokenTask) -> DistilBertForSequenceClassification:
+    return SMALL.build(task, seed=0)
+
+
+def test_subject_is_registered_by_name():
+    assert Subject.registry["distilbert"] is DistilBert
+
+
+@pytest.mark.parametrize("layers", [1, 2, 5])
+def test_blocks_hold_every_parameter_once(layers, task):
+    subject = DistilBert(layers=layers)
+    model = subject.build(task, seed=0)
+    in_blocks = [id(parameter) for block in subject.blocks(model).values() for parameter in block]
+    assert sorted(in_blocks) == sorted(id(parameter) for parameter in model.parameters())
+    assert len(subject.blocks(model)) == 4 + 6 * layers
+
+
+def test_sites_name_their_owner_and_their_blocks(model):
+    blocks = SMALL.blocks(model)
+    sites = SMALL.sites(model)
+    assert [site.layer for site in sites] == ["layer0", "layer1"]
+    for site in sites:
+        assert model.get_submodule(site.path).attention is site.attention
+        assert list(site.components) == ["query", "key", "value", "output"]
+        for component, parameters in site.components.items():
+            assert [id(p) for p in parameters] == [id(p) for p in blocks[f"{site.layer}.{component}"]]
+
+
+@pytest.mark.parametrize("mode", ["train", "eval"])
+def test_outputs_and_gradients_are_those_of_eager_attention(mode, task, model):
+    eager = copy.deepcopy(model)
+    eager.set_attn_implementation("eager")
+    for site in SMALL.sites(eager):
+        del eager.get_submodule(site.path).attention
+    everyone = {**task.test, "attention_mask": torch.ones_like(task.test["attention_mask"])}
+    for batch in (task.test, everyone):
+        losses = []
+        for network in (model, eager):
+            getattr(network, mode)()
+            network.zero_grad()
+            losses.append(SMALL.outputs(network, batch))
+            nn.functional.cross_entropy(losses[-1], batch["label"]).backward()
+        torch.testing.assert_close(*losses, rtol=0, atol=1e-6)
+        for ours, theirs in zip(model.parameters(), eager.parameters(), strict=True):
+            torch.testing.assert_close(ours.grad, theirs.grad, rtol=0, atol=1e-6)
+
+
+def test_weights_are_named_as_in_the_library_and_carry_over(task, model):
+    theirs = DistilBertForSequenceClassification(model.config)
+    assert theirs.state_dict().keys() == model.state_dict().keys()
+
+
+def test_attention_rows_sum_to_one_and_leave_padding_out(task, model):
+    attentions = model(task.test["input_ids"], task.test["attention_mask"], output_attentions=True).attentions
+    assert len(attentions) == SMALL.layers
+    padding = ~task.test["attention_mask"][:, None, None, :]
+    for weights in attentions:
+        torch.testing.assert_close(weights.sum(dim=-1), torch.ones(weights.shape[:-1]))
+        assert (weights.masked_select(padding) == 0).all()
+        assert (weights.masked_select(~padding) > 0).all()
+
+
+def test_what_stands_in_the_padding_changes_nothing(task, model):
+    ids, real = task.test["input_ids"], task.test["attention_mask"]
+    other = torch.where(real, ids, torch.randint(task.vocabulary, ids.shape))
+    assert not torch.equal(other, ids)
+    assert torch.equal(
+        SMALL.outputs(model, {**task.test, "input_ids": other}), SMALL.outputs(model, task.test)
+    )
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_replacing_a_step_acts_on_one_model_alone(number, task, model):
+    before = SMALL.outputs(model, task.test)
+    broken = copy.deepcopy(model)
+    attention = SMALL.sites(broken)[number].attention
+    attention.scale = lambda scores, scaling: scores
+    assert not torch.equal(SMALL.outputs(broken, task.test), before)
+    assert torch.equal(SMALL.outputs(model, task.test), before)
+    del attention.scale
+    assert torch.equal(SMALL.outputs(broken, task.test), before)
+
+
+def test_a_pickled_model_gives_the_same_outputs(task, model):
+    again = pickle.loads(pickle.dumps(model))
+    assert torch.equal(SMALL.outputs(again, task.test), SMALL.outputs(model, task.test))
+
+
+def test_positions_can_be_broken_at_their_embedding(task, model):
+    before = SMALL.outputs(model, task.test)
+    positions = model.get_submodule("distilbert.embeddings.position_embeddings")
+    with positions.register_forward_hook(lambda module, inputs, output: torch.zeros_like(output)):
+        assert not torch.equal(SMALL.outputs(model, task.test), before)
+    with positions.register_forward_pre_hook(lambda module, inputs: ((inputs[0] + 1) % (SMALL.length + 1),)):
+        assert not torch.equal(SMALL.outputs(model, task.test), before)
+    assert torch.equal(SMALL.outputs(model, task.test), before)
+
+
+def test_second_derivatives_are_those_of_central_differences(task):
+    model = SMALL.build(task, seed=1).double()
+    parameters = list(model.parameters())
+    batch = {name: tensor[:12] for name, tensor in task.train.items()}
+    generator = torch.Generator().manual_seed(0)
+
+    def gradient(*, differentiable: bool = False) -> tuple[Tensor, ...]:
+        return torch.autograd.grad(SMALL.loss(model, batch), parameters, create_graph=differentiable)
+
+    def shift(direction: list[Tensor], step: float) -> None:
+        with torch.no_grad():
+            for parameter, part in zip(parameters, direction, strict=True):
+                parameter.add_(step * part)
+
+    step = 1e-6
+    for _ in range(3):
+        direction = [torch.randn(p.shape, generator=generator, dtype=p.dtype) for p in parameters]
+        product = torch.autograd.grad(gradient(differentiable=True), parameters, direction)
+        shift(direction, step)
+        ahead = gradient()
+        shift(direction, -2 * step)
+        behind = gradient()
+        shift(direction, step)
+        for exact, plus, minus in zip(product, ahead, behind, strict=True):
+            torch.testing.assert_close(exact, (plus - minus) / (2 * step), rtol=1e-5, atol=1e-7)
+
+
+def test_same_seed_gives_the_same_task_weights_and_training(task):
+    again = SMALL.task(seed=0)
+    for part in ("train", "test"):
+        _assert_same(getattr(task, part), getattr(again, part))
+    checkpoints = []
+    for _ in range(2):
+        run = train(SMALL.build(task, seed=3), Plan.of(SMALL, task, seed=3))
+        checkpoints.append(run.checkpoints)
+    for moment in ("start", "end"):
+        _assert_same(checkpoints[0][moment], checkpoints[1][moment])
+
+
+def _assert_same(one: Batch, other: Batch) -> None:
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_other_seeds_give_other_tasks_and_weights(task):
+    assert not torch.equal(SMALL.task(seed=1).train["input_ids"], task.train["input_ids"])
+    one, other = (SMALL.build(task, seed) for seed in (0, 1))
+    assert not torch.equal(one.classifier.weight, other.classifier.weight)
+
+
+def test_building_leaves_the_global_generator_alone(task):
+    before = torch.get_rng_state()
+    SMALL.build(task, seed=5)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_label_is_the_polarity_of_the_key_that_is_asked_for_turned_by_a_negation_before_it(task):
+    keys, negation = SMALL.keys, 3 * SMALL.keys
+    turned = 0
+    for ids, real, label in zip(*(task.train[name].tolist() for name in task.train), strict=True):
+        key, *tokens = [token for token, exists in zip(ids, real, strict=True) if exists]
+        assert key < keys
+        [place] = [i for i, token in enumerate(tokens) if token < negation and (token - keys) // 2 == key]
+        polarity = (tokens[place] - keys) % 2
+        if place and tokens[place - 1] == negation:
+            polarity = 1 - polarity
+            turned += 1
+        assert label == polarity
+    assert 0.1 < turned / len(task.train["label"]) < 0.5
+
+
+def test_padding_holds_a_compound_that_contradicts(task):
+    ids, real = task.train["input_ids"], task.train["attention_mask"]
+    asked = ids[:, :1]
+    of_key = (ids[:, 1:] - SMALL.keys).div(2, rounding_mode="floor") == asked
+    padded = ~real[:, 1:].all(dim=1)
+    assert torch.equal((of_key & ~real[:, 1:]).any(dim=1), padded)
+    polarity = (ids[:, 1:] - SMALL.keys) % 2
+    genuine = (polarity * (of_key & real[:, 1:])).sum(dim=1)
+    for row in padded.nonzero().ravel().tolist():
+        assert (polarity[row][of_key[row] & ~real[row, 1:]] == 1 - genuine[row]).any()
+
+
+def _run(*, uniform: bool) -> Run:
+    subject = DistilBert()
+    task = subject.task(0)
+    model = subject.build(task, 0)
+    if uniform:
+        for site in subject.sites(model):
+            scores = site.attention.scores
+            site.attention.scores = lambda query, key, scores=scores: torch.zeros_like(scores(query, key))
+    return train(model, Plan.of(subject, task, 0))
+
+
+def test_task_is_learnt_with_attention_and_not_without():
+    clean, uniform = (_run(uniform=uniform).accuracy[-1] for uniform in (False, True))
+    assert clean >= 0.9
+    assert uniform <= clean - 0.15
+
+
+def test_full_size_is_the_published_one():
+    published = DistilBertConfig()
+    full = DistilBert.full()
+    assert (full.layers, full.heads, full.width) == (published.n_layers, published.n_heads, published.dim)
+    assert (full.feed_forward, full.dropout) == (published.hidden_dim, published.dropout)
+    assert full.initial_deviation == published.initializer_range
+
+
+@pytest.fixture
+def sst2(tmp_path: Path) -> Path:
+    """Six training sentences and two others, in the format of GLUE."""
+    good, bad = "so good , so good\t1\n", "not so good at all , bad\t0\n"
+    (tmp_path / "train.tsv").write_text("sentence\tlabel\n" + 3 * (good + bad))
+    (tmp_path / "dev.tsv").write_text("sentence\tlabel\n" + bad + "good !\t1\n")
+    return tmp_path
+
+
+def test_real_sentences_are_whole_words_without_a_pretrained_model(sst2):
+    task = SMALL.real_task(sst2, seed=0)
+    assert not task.synthetic
+    assert task.vocabulary == 3 + len({"so", "good", ",", "not", "at", "all", "bad"})
+    assert task.train["label"].tolist() == [1, 0] * 3
+    assert task.test["label"].tolist() == [0, 1]
+    assert task.test["attention_mask"].sum(dim=1).tolist() == [8, 3]
+    assert (task.test["input_ids"][:, 0] == sentiment.START).all()
+    assert task.test["input_ids"][1, 2] == sentiment.UNKNOWN
+    assert SMALL.outputs(SMALL.build(task, seed=0), task.test).shape == (2, 2)
+
+
+def test_long_sentences_are_cut_off(sst2):
+    assert SMALL.real_task(sst2, seed=0, length=4).train["input_ids"].shape == (6, 4)
+
+
+@pytest.fixture
+def pretrained(tmp_path: Path) -> Path:
+    """A model that was saved with its tokenizer."""
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "so", "good", "bad", "##ly"]
+    BertTokenizer(vocab={word: i for i, word in enumerate(words)}).save_pretrained(tmp_path / "saved")
+    config = DistilBertConfig(vocab_size=len(words), n_layers=1, n_heads=2, dim=4, hidden_dim=6)
+    DistilBertForSequenceClassification(config).save_pretrained(tmp_path / "saved")
+    return tmp_path / "saved"
+
+
+def test_a_pretrained_model_brings_its_weights_sizes_and_tokens(pretrained, sst2):
+    subject = DistilBert(pretrained=str(pretrained))
+    task = subject.real_task(sst2, seed=0)
+    assert task.vocabulary == 9
+    assert task.test["input_ids"][1].tolist() == [2, 6, 1, 3, 0, 0, 0, 0, 0]
+    assert task.test["attention_mask"][1].tolist() == [True] * 4 + [False] * 5
+    model = subject.build(task, seed=0)
+    saved = DistilBertForSequenceClassification.from_pretrained(pretrained)
+    for name, parameter in saved.named_parameters():
+        assert torch.equal(model.get_parameter(name), parameter)
+    assert [site.head_count for site in subject.sites(model)] == [2]
+    assert subject.outputs(model, task.test).shape == (2, 2)
+
+
+def test_a_pretrained_model_that_cannot_be_had_is_the_users_error(monkeypatch, sst2, task):
+    def nowhere(*_: object, **__: object) -> None:
+        raise OSError("no connection")
+
+    for kind in ("AutoTokenizer", "DistilBertForSequenceClassification"):
+        monkeypatch.setattr(f"attention_faults.subjects.distilbert.{kind}.from_pretrained", nowhere)
+    subject = DistilBert(pretrained="some/model")
+    for attempt in (lambda: subject.real_task(sst2, seed=0), lambda: subject.build(task, seed=0)):
+        with pytest.raises(InputError, match=r"`some/model` is no folder.*leave it empty"):
+            attempt()
+
+
+def test_a_task_of_another_kind_is_refused():
+    with pytest.raises(TypeError, match="sequences of tokens"):
+        SMALL.build(Task({}, {}, 2, synthetic=True), seed=0)

@@ -1,0 +1,376 @@
+"""The Heterogeneous graph Attention Network, its symmetry, and the task that needs its attention."""
+
+import copy
+import dataclasses
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.io
+import torch
+from torch import Tensor
+
+from attention_faults.errors import InputError
+from attention_faults.subjects.edge_attention import Edges
+from attention_faults.subjects.graph_han import (
+    GraphHan,
+    GraphTask,
+    HeterogeneousGraphAttentionNetwork,
+    NodeAttention,
+    SemanticAttention,
+    neighbours,
+)
+from attention_faults.subjects.subject import Batch, Subject, Task
+from attention_faults.subjects.training import Plan, train
+
+ROOT = Path(__file__).parents[2]
+DATA = Path(os.environ.get("ATTENTION_FAULTS_DATA", ROOT.parent / "shared" / "data"))
+ACM = DATA / "acm" / "ACM3025.mat"
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+SMALL = GraphHan(heads=2, size=3, semantic=4, communities=8, members=4, inputs=5)
+
+
+@pytest.fixture(scope="module")
+def task() -> GraphTask:
+    return SMALL.task(seed=0)
+
+
+@pytest.fixture
+def model(task: GraphTask) -> HeterogeneousGraphAttentionNetwork:
+    return SMALL.build(task, seed=0)
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def everything(task: GraphTask) -> Tensor:
+    return torch.arange(len(task.features))
+
+
+def test_subject_is_registered_by_name() -> None:
+    assert Subject.registry["graph_han"] is GraphHan
+
+
+def test_blocks_hold_every_parameter_once(model: HeterogeneousGraphAttentionNetwork) -> None:
+    in_blocks = [id(parameter) for block in SMALL.blocks(model).values() for parameter in block]
+    assert sorted(in_blocks) == sorted(id(parameter) for parameter in model.parameters())
+
+
+def test_sites_name_their_owner_and_their_blocks(model: HeterogeneousGraphAttentionNetwork) -> None:
+    blocks = SMALL.blocks(model)
+    sites = SMALL.sites(model)
+    assert [site.layer for site in sites] == ["pap", "psp", "pvp", "semantic"]
+    for site in sites:
+        assert model.get_submodule(site.path).attention is site.attention
+        for component, parameters in site.components.items():
+            assert [id(p) for p in parameters] == [id(p) for p in blocks[f"{site.layer}.{component}"]]
+
+
+def test_state_holds_weights_and_no_data(model: HeterogeneousGraphAttentionNetwork) -> None:
+    assert model.state_dict().keys() == dict(model.named_parameters()).keys()
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_replacing_a_step_acts_on_one_model_alone(
+    number: int, task: GraphTask, model: HeterogeneousGraphAttentionNetwork
+) -> None:
+    before = SMALL.outputs(model, task.test)
+    broken = copy.deepcopy(model)
+    attention = SMALL.sites(broken)[number].attention
+    combine = attention.combine
+    attention.combine = lambda weights, value: 0 * combine(weights, value)  # type: ignore[method-assign]
+    assert not torch.equal(SMALL.outputs(broken, task.test), before)
+    assert torch.equal(SMALL.outputs(model, task.test), before)
+    del attention.combine
+    assert torch.equal(SMALL.outputs(broken, task.test), before)
+
+
+def test_weights_sum_to_one(task: GraphTask, model: HeterogeneousGraphAttentionNetwork) -> None:
+    seen = []
+    for site in SMALL.sites(model):
+        normalise = site.attention.normalise
+        site.attention.normalise = lambda scores, normalise=normalise: (  # type: ignore[method-assign]
+            seen.append(normalise(scores)) or seen[-1]
+        )
+    SMALL.outputs(model, task.test)
+    *node, semantic = seen
+    nodes = len(task.features)
+    for weights, (_, target) in zip(node, task.metapaths.values(), strict=True):
+        total = torch.zeros(SMALL.heads, nodes).index_add(1, target.sort().values, weights[0, :, 0])
+        torch.testing.assert_close(total, torch.ones(SMALL.heads, nodes))
+    assert semantic.shape == (1, 1, 1, 3)
+    assert semantic.sum().item() == pytest.approx(1)
+
+
+def test_renumbering_the_nodes_renumbers_the_outputs(task: GraphTask) -> None:
+    new = torch.randperm(len(task.features), generator=torch.Generator().manual_seed(0))  # new[i] was node i
+    features = torch.empty_like(task.features)
+    features[new] = task.features
+    renumbered = dataclasses.replace(
+        task, features=features, metapaths={name: new[edges] for name, edges in task.metapaths.items()}
+    )
+    before = SMALL.build(task, seed=0).double()(everything(task))
+    after = SMALL.build(renumbered, seed=0).double()(everything(task))
+    torch.testing.assert_close(after[new], before)
+    assert not torch.allclose(after, before)
+
+
+def test_edges_point_from_neighbour_to_the_node_that_attends() -> None:
+    layer = NodeAttention(2, 1, 2, Edges(torch.tensor([0, 1, 1]), torch.tensor([1, 1, 0]), 3), dropout=0.0)
+    layer.double()
+    features = torch.randn(3, 2, dtype=torch.double)
+    before = layer(features)
+    features[0] += 1
+    changed = (layer(features) != before).any(dim=1)
+    assert changed.tolist() == [False, True, False]
+
+
+def test_node_attention_is_that_of_dgl(task: GraphTask) -> None:
+    os.environ.setdefault("DGLBACKEND", "pytorch")
+    dgl = pytest.importorskip("dgl")
+    convolution = pytest.importorskip("dgl.nn.pytorch").GATConv
+    torch.manual_seed(0)
+    source, target = task.metapaths["pap"]
+    nodes, inputs = task.features.shape
+    ours = NodeAttention(inputs, 4, 3, Edges(source, target, nodes), dropout=0.0)
+    with torch.no_grad():
+        ours.bias.normal_()
+    theirs = convolution(inputs, 3, 4, activation=torch.nn.functional.elu)
+    weights = {
+        "fc.weight": ours.value,
+        "attn_l": ours.key[None],
+        "attn_r": ours.query[None],
+        "bias": ours.bias,
+    }
+    theirs.load_state_dict(weights)
+    expected = theirs(dgl.graph((source, target), num_nodes=nodes), task.features).flatten(start_dim=1)
+    torch.testing.assert_close(ours(task.features), expected)
+
+
+def test_semantic_attention_is_that_of_the_paper_element_by_element() -> None:
+    torch.manual_seed(0)
+    nodes, metapaths, inputs, size = 4, 3, 2, 5
+    attend = SemanticAttention(inputs, size).double()
+    embeddings = torch.randn(nodes, metapaths, inputs, dtype=torch.double)
+    weight, bias, query = (p.tolist() for p in (attend.key.weight, attend.key.bias, attend.query))
+    z = embeddings.tolist()
+    importance = []
+    for p in range(metapaths):
+        products = []
+        for i in range(nodes):
+            key = [
+                math.tanh(sum(weight[k][j] * z[i][p][j] for j in range(inputs)) + bias[k])
+                for k in range(size)
+            ]
+            products.append(sum(query[k] * key[k] for k in range(size)))
+        importance.append(math.exp(sum(products) / nodes))
+    share = [value / sum(importance) for value in importance]
+    output = attend(embeddings).tolist()
+    for i in range(nodes):
+        expected = [sum(share[p] * z[i][p][j] for p in range(metapaths)) for j in range(inputs)]
+        assert output[i] == pytest.approx(expected, abs=1e-12)
+
+
+def test_second_derivatives_are_those_of_central_differences(task: GraphTask) -> None:
+    model = SMALL.build(task, seed=1).double()
+    parameters = list(model.parameters())
+    generator = torch.Generator().manual_seed(0)
+
+    def gradient(*, differentiable: bool = False) -> tuple[Tensor, ...]:
+        return torch.autograd.grad(SMALL.loss(model, task.train), parameters, create_graph=differentiable)
+
+    def shift(direction: list[Tensor], step: float) -> None:
+        with torch.no_grad():
+            for parameter, part in zip(parameters, direction, strict=True):
+                parameter.add_(step * part)
+
+    step = 1e-6
+    for _ in range(3):
+        direction = [torch.randn(p.shape, generator=generator, dtype=p.dtype) for p in parameters]
+        product = torch.autograd.grad(gradient(differentiable=True), parameters, direction)
+        shift(direction, step)
+        ahead = gradient()
+        shift(direction, -2 * step)
+        behind = gradient()
+        shift(direction, step)
+        for exact, plus, minus in zip(product, ahead, behind, strict=True):
+            torch.testing.assert_close(exact, (plus - minus) / (2 * step), rtol=1e-5, atol=1e-7)
+
+
+def test_same_seed_gives_the_same_task_weights_and_training(task: GraphTask) -> None:
+    again = SMALL.task(seed=0)
+    for part in ("train", "test", "metapaths"):
+        _assert_same(getattr(task, part), getattr(again, part))
+    assert torch.equal(task.features, again.features)
+    states = []
+    for _ in range(2):
+        model = SMALL.build(task, seed=3)
+        states.append(train(model, Plan.of(SMALL, task, seed=3)).checkpoints)
+    for moment in ("start", "end"):
+        _assert_same(states[0][moment], states[1][moment])
+
+
+def _assert_same(one: Batch, other: Batch) -> None:
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_other_seeds_give_other_tasks_and_weights(task: GraphTask) -> None:
+    assert not torch.equal(SMALL.task(seed=1).features, task.features)
+    one, other = (SMALL.build(task, seed) for seed in (0, 1))
+    assert not torch.equal(one.head.weight, other.head.weight)
+
+
+def test_building_leaves_the_global_generator_alone(task: GraphTask) -> None:
+    before = torch.get_rng_state()
+    SMALL.build(task, seed=5)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_dropout_acts_in_training_only(task: GraphTask) -> None:
+    model = dataclasses.replace(SMALL, dropout=0.5).build(task, seed=0)
+    assert not torch.equal(model(everything(task)), model(everything(task)))
+    model.eval()
+    assert torch.equal(model(everything(task)), SMALL.build(task, seed=0)(everything(task)))
+
+
+def test_neighbours_share_what_they_are_linked_to() -> None:
+    generator = np.random.default_rng(0)
+    papers, others = (generator.random((9, 5)) < 0.3).nonzero()
+    links = np.zeros((9, 5), dtype=int)
+    links[papers, others] = 1
+    edges = neighbours({"pap": (papers, others)})["pap"]
+    assert sorted(edges.T.tolist()) == sorted(np.argwhere(links @ links.T).tolist())
+
+
+def test_no_community_or_subject_has_both_training_and_test_papers() -> None:
+    task = GraphHan().task(seed=0)
+    in_test = torch.zeros(len(task.features), dtype=torch.bool)
+    in_test[task.test["node"]] = True
+    assert not in_test[task.train["node"]].any()
+    assert len(task.train["node"]) == len(task.test["node"]) == 600
+    for name, across in (("pap", False), ("psp", False), ("pvp", True)):
+        source, target = task.metapaths[name]
+        assert (in_test[source] != in_test[target]).any().item() is across
+        assert (source == target).sum() == len(task.features)
+
+
+def test_neighbours_along_the_informative_metapaths_agree_in_a_colour() -> None:
+    task = GraphHan().task(seed=0)
+    label = torch.empty(len(task.features), dtype=torch.long)
+    for batch in (task.train, task.test):
+        label[batch["node"]] = batch["label"]
+        assert torch.bincount(batch["label"]).min() >= 0.8 * len(batch["label"]) / 4
+    for name, colour in (("pap", label // 2), ("psp", label % 2)):
+        source, target = task.metapaths[name]
+        assert torch.equal(colour[source], colour[target])
+    source, target = task.metapaths["pvp"]
+    elsewhere = source != target
+    assert (label[source] == label[target])[elsewhere].double().mean().item() == pytest.approx(0.25, abs=0.03)
+
+
+def test_making_the_task_writes_nothing_into_the_home_folder(tmp_path: Path) -> None:
+    code = "from attention_faults.subjects.graph_han import GraphHan; GraphHan(communities=4).task(0)"
+    environment = {name: value for name, value in os.environ.items() if name != "DGLBACKEND"}
+    subprocess.run(
+        [sys.executable, "-c", code], check=True, env={**environment, "HOME": str(tmp_path)}, cwd=tmp_path
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def _accuracy(seed: int, *, uniform: bool) -> float:
+    subject = GraphHan()
+    task = subject.task(seed)
+    model = subject.build(task, seed)
+    if uniform:
+        for site in subject.sites(model):
+            scores = site.attention.scores
+            site.attention.scores = lambda query, key, scores=scores: (  # type: ignore[method-assign]
+                torch.zeros_like(scores(query, key))
+            )
+    return train(model, Plan.of(subject, task, seed)).accuracy[-1]
+
+
+def test_task_is_learnt_with_attention_and_not_without() -> None:
+    clean, uniform = (_accuracy(0, uniform=uniform) for uniform in (False, True))
+    assert clean >= 0.9
+    assert uniform <= clean - 0.15
+
+
+@pytest.fixture
+def acm(tmp_path: Path) -> Path:
+    """Six papers in the form of the published file, neighbours asymmetric to tell sources from targets."""
+    path = tmp_path / "ACM3025.mat"
+    follows = np.eye(6, k=1, dtype=np.uint8)
+    variables = {
+        "feature": np.arange(12, dtype=np.uint8).reshape(6, 2),
+        "label": np.eye(3, dtype=np.uint8)[[0, 1, 2, 0, 1, 2]],
+        "PAP": np.eye(6, dtype=np.uint8) + follows,
+        "PLP": np.eye(6, dtype=np.uint8),
+        "train_idx": np.array([[0, 1]], dtype=np.int32),
+        "val_idx": np.array([[2]], dtype=np.int32),
+        "test_idx": np.array([[3, 4, 5]], dtype=np.int32),
+    }
+    scipy.io.savemat(path, variables)
+    return path
+
+
+def test_published_form_is_read(acm: Path) -> None:
+    task = SMALL.real_task(acm)
+    assert not task.synthetic
+    assert task.classes == 3
+    assert task.train["node"].tolist() == [0, 1]
+    assert task.test["node"].tolist() == [3, 4, 5]
+    assert task.test["label"].tolist() == [0, 1, 2]
+    assert task.features[5].tolist() == [10, 11]
+    assert list(task.metapaths) == ["pap", "plp"]
+    source, target = task.metapaths["pap"]
+    follower = source != target
+    assert target[follower].tolist() == [0, 1, 2, 3, 4]  # a row attends to its columns
+    assert source[follower].tolist() == [1, 2, 3, 4, 5]
+    assert SMALL.outputs(SMALL.build(task, seed=0), task.test).shape == (3, 3)
+
+
+def test_validation_papers_can_be_held_out_instead(acm: Path) -> None:
+    assert SMALL.real_task(acm, held_out="val").test["node"].tolist() == [2]
+
+
+def test_what_is_not_the_published_file_is_the_users_error(acm: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="`dev_idx` is missing"):
+        SMALL.real_task(acm, held_out="dev")
+    other = tmp_path / "other.mat"
+    with pytest.raises(InputError, match=r"other\.mat"):
+        SMALL.real_task(other)
+    other.write_bytes(b"nothing")
+    with pytest.raises(InputError, match=r"other\.mat"):
+        SMALL.real_task(other)
+
+
+@pytest.mark.skipif(not ACM.exists(), reason=f"{ACM} is not there")
+def test_published_papers_are_read_and_can_be_trained_on() -> None:
+    task = SMALL.real_task(ACM)
+    assert task.features.shape == (3025, 1870)
+    assert torch.bincount(task.train["label"]).tolist() == [200, 200, 200]
+    assert len(task.test["label"]) == 2125
+    assert {name: edges.shape[1] for name, edges in task.metapaths.items()} == {"pap": 29281, "plp": 2210761}
+    few = dataclasses.replace(task, metapaths={"pap": task.metapaths["pap"]})
+    run = train(SMALL.build(few, seed=0), Plan.of(SMALL, few, seed=0))
+    assert run.accuracy[-1] >= 0.6
+
+
+def test_a_task_of_another_subject_is_refused(task: GraphTask) -> None:
+    other = Task(task.train, task.test, task.classes, task.synthetic)
+    with pytest.raises(TypeError, match="nodes of a graph"):
+        SMALL.build(other, seed=0)
