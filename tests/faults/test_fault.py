@@ -8,10 +8,11 @@ import torch
 from support.tiny import Tiny
 from torch import nn
 
+from attention_faults.errors import InputError
 from attention_faults.faults import fault as faults
 from attention_faults.faults.fault import Fault, NoEffectError, check_effect, injected, places
 from attention_faults.faults.injection import changed, frozen, replaced
-from attention_faults.faults.operator import CATALOGUE, Operator, catalogue
+from attention_faults.faults.operator import CATALOGUE, NOT_SHOWN, Operator, catalogue
 from attention_faults.subjects.training import Plan, train
 from attention_faults.taxonomy.codebook import ATTENTION_SPECIFIC, Codebook
 
@@ -28,7 +29,7 @@ def cases() -> Iterator[tuple[str, Fault]]:
     for kind, subject in SUBJECTS.items():
         model = subject.build(subject.task(0), seed=1)
         for operator in catalogue().values():
-            for place in places(subject, model, operator):
+            for place in places(operator, subject, model):
                 for severity in operator.severities:
                     yield kind, Fault(operator.id, place, severity)
 
@@ -102,7 +103,7 @@ def test_same_seed_trains_to_the_same_bytes(operator: str) -> None:
         plan = plan_of("self")
         model = plan.subject.build(plan.task, seed=1)
         chosen = catalogue()[operator]
-        fault = Fault(operator, places(plan.subject, model, chosen)[0], chosen.severities[0])
+        fault = Fault(operator, places(chosen, plan.subject, model)[0], chosen.severities[0])
         with injected(fault, model, plan) as injection:
             return train(model, injection.plan).checkpoints["end"]
 
@@ -143,14 +144,14 @@ def test_operator_that_changes_nothing_fails_loudly(monkeypatch: pytest.MonkeyPa
     [
         (Fault("no_such", "attention", 1.0), "no fault operator `no_such`"),
         (Fault("wrong_scale", "attention", 1.0), r"has the severities \(.*\), not 1.0"),
-        (Fault("wrong_scale", "layer7", 4.0), "does not apply at `layer7`; it applies at attention"),
+        (Fault("wrong_scale", "layer7", 4.0), "does not apply at `layer7`; it applies at `attention`"),
         (Fault("causal_mask_leaks", "everywhere", 1.0), "it applies at no place of this model"),
     ],
 )
 def test_fault_that_does_not_fit_is_refused(fault: Fault, message: str) -> None:
     plan = plan_of("self")
     model = plan.subject.build(plan.task, seed=1)
-    with pytest.raises(ValueError, match=message), injected(fault, model, plan):
+    with pytest.raises(InputError, match=message), injected(fault, model, plan):
         pass
 
 
@@ -189,7 +190,14 @@ def test_catalogue_speaks_the_language_of_the_codebook(book: Codebook) -> None:
     for operator in catalogue().values():
         assert book.category_of[operator.root_cause] == operator.category
         assert operator.mechanism.endswith("."), operator.id
-        assert book.scope_of[operator.category] == ATTENTION_SPECIFIC or operator.target in (
-            "block",
-            "training",
-        )
+        specific = operator.target in ("attention", "attentions", "positions")
+        assert (book.scope_of[operator.category] == ATTENTION_SPECIFIC) == specific
+
+
+def test_every_attention_specific_root_cause_has_an_operator_or_a_reason(book: Codebook) -> None:
+    shown = {operator.root_cause for operator in catalogue().values()}
+    specific = {
+        cause for cause, category in book.category_of.items() if book.scope_of[category] == ATTENTION_SPECIFIC
+    }
+    assert len(specific) == 25
+    assert specific - shown == NOT_SHOWN.keys()

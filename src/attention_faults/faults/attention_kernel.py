@@ -1,16 +1,16 @@
 """Faults of a fused kernel, or of its use outside what it supports, shown in plain arithmetic."""
 
 from contextlib import AbstractContextManager
+from typing import cast
 
 import torch
 from torch import Tensor
 
-from attention_faults.faults.attention_score import rounded
 from attention_faults.faults.injection import replaced
-from attention_faults.faults.operator import EVERY_ATTENTION, SCORED, operator
+from attention_faults.faults.operator import DOT_PRODUCT, EVERY_ATTENTION, SCORED, operator
+from attention_faults.faults.rounding import rounded
 from attention_faults.subjects.attention import Site
-
-DOT_PRODUCT = ("self", "causal_self", "cross")
+from attention_faults.subjects.edge_attention import EdgeAttention
 
 
 @operator(
@@ -36,6 +36,24 @@ def tail_of_keys_ignored(site: Site, severity: float, seed: int) -> AbstractCont
     category="attention_kernel",
     root_cause="feature_constraints",
     truth="comparison",
+    kinds=("graph_node",),
+    severities=(4.0, 1.0),
+)
+def neighbours_beyond_limit_ignored(site: Site, severity: float, seed: int) -> AbstractContextManager[None]:
+    """The kernel reaches `severity` neighbours of a node at most, those of the lowest numbers."""
+    edges = cast("EdgeAttention", site.attention).edges
+    place = torch.arange(len(edges.target), device=edges.target.device)
+    rank = place - edges.target_pointer[edges.target]  # sorted by target
+    mask = site.attention.mask
+    return replaced(
+        site.attention, mask=lambda scores, allowed: mask(scores, allowed & (rank < int(severity)))
+    )
+
+
+@operator(
+    category="attention_kernel",
+    root_cause="feature_constraints",
+    truth="comparison",
     kinds=DOT_PRODUCT,
     severities=(0.5, 0.25),
 )
@@ -54,7 +72,7 @@ def head_size_truncated(site: Site, severity: float, seed: int) -> AbstractConte
     category="attention_kernel",
     root_cause="silent_fallback",
     truth="comparison",
-    kinds=("self", "causal_self", "cross"),
+    kinds=DOT_PRODUCT,
 )
 def fallback_ignores_mask_and_scale(site: Site, severity: float, seed: int) -> AbstractContextManager[None]:
     """A fallback runs without notice and ignores the mask and the scale that it is given."""
@@ -66,10 +84,10 @@ def fallback_ignores_mask_and_scale(site: Site, severity: float, seed: int) -> A
     root_cause="numerical_precision",
     truth="output",
     kinds=EVERY_ATTENTION,
-    severities=(3.0, 1.0),
+    severities=(7.0, 1.0),
 )
 def output_accumulated_narrowly(site: Site, severity: float, seed: int) -> AbstractContextManager[None]:
-    """The weighted sum is accumulated with `severity` bits of mantissa."""
+    """The weighted sum is accumulated with `severity` bits of mantissa: 7 in bfloat16."""
     combine = site.attention.combine
 
     def narrow(weights: Tensor, value: Tensor) -> Tensor:
@@ -113,8 +131,27 @@ def values_read_off_by_rows(site: Site, severity: float, seed: int) -> AbstractC
 @operator(
     category="attention_kernel",
     root_cause="kernel_memory",
+    truth="attention",
+    kinds=("self", "cross"),
+    severities=(2.0, 4.0),
+)
+def keys_read_with_wrong_stride(site: Site, severity: float, seed: int) -> AbstractContextManager[None]:
+    """Keys and values are read with stride `severity` in place of 1, from the start again at the end."""
+    heads = site.attention.heads
+
+    def strided(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        query, key, value = heads(query, key, value)
+        row = torch.arange(key.shape[-2], device=key.device) * int(severity) % key.shape[-2]
+        return query, key[..., row, :], value[..., row, :]
+
+    return replaced(site.attention, heads=strided)
+
+
+@operator(
+    category="attention_kernel",
+    root_cause="kernel_memory",
     truth="output",
-    kinds=("self", "causal_self", "cross"),
+    kinds=DOT_PRODUCT,
 )
 def buffer_shared_between_samples(site: Site, severity: float, seed: int) -> AbstractContextManager[None]:
     """Samples of a batch share a buffer: each sees the values of the sample before it."""

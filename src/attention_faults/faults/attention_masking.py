@@ -1,7 +1,8 @@
 """Faults in which positions may attend to which."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -9,6 +10,7 @@ from torch import Tensor
 from attention_faults.faults.injection import replaced
 from attention_faults.faults.operator import operator
 from attention_faults.subjects.attention import Site
+from attention_faults.subjects.edge_attention import EdgeAttention
 
 MASKED = ("self", "causal_self", "cross", "additive")
 
@@ -102,7 +104,38 @@ def causal_mask_leaks(site: Site, severity: float, seed: int) -> AbstractContext
     return _with_mask(site, leak)
 
 
-@operator(category="attention_masking", root_cause="dynamic_mask", truth="comparison", kinds=MASKED)
+@operator(
+    category="attention_masking", root_cause="mask_generation", truth="comparison", kinds=("graph_node",)
+)
+def self_loops_lost(site: Site, severity: float, seed: int) -> AbstractContextManager[None]:
+    """Nodes do not attend to themselves."""
+    edges = cast("EdgeAttention", site.attention).edges
+    return _with_mask(site, lambda allowed: allowed & (edges.source != edges.target))
+
+
+@operator(
+    category="attention_masking",
+    root_cause="mask_generation",
+    truth="comparison",
+    target="attentions",
+    kinds=("graph_node",),
+)
+@contextmanager
+def metapaths_mixed_up(sites: list[Site], severity: float, seed: int) -> Iterator[None]:
+    """Metapaths change places: each attention runs along the edges of the next one."""
+    edges = [cast("EdgeAttention", site.attention).edges for site in sites]
+    with ExitStack() as stack:
+        for site, others in zip(sites, [*edges[1:], edges[0]], strict=True):
+            stack.enter_context(replaced(site.attention, edges=others))
+        yield
+
+
+@operator(
+    category="attention_masking",
+    root_cause="dynamic_mask",
+    truth="comparison",
+    kinds=("self", "cross", "additive"),  # no causal attention here has samples of several lengths
+)
 def mask_of_first_sample(site: Site, severity: float, seed: int) -> AbstractContextManager[None]:
     """The mask does not follow the lengths of a batch: that of the first sample serves all."""
     return _with_mask(site, lambda allowed: allowed[:1].expand(allowed.shape))

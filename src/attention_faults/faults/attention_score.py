@@ -6,10 +6,9 @@ import torch
 from torch import Tensor
 
 from attention_faults.faults.injection import replaced
-from attention_faults.faults.operator import EVERY_ATTENTION, SCORED, operator
+from attention_faults.faults.operator import DOT_PRODUCT, EVERY_ATTENTION, SCORED, operator
+from attention_faults.faults.rounding import rounded
 from attention_faults.subjects.attention import Site
-
-DOT_PRODUCT = ("self", "causal_self", "cross")
 
 
 @operator(
@@ -41,7 +40,7 @@ def scale_doubled(site: Site, severity: float, seed: int) -> AbstractContextMana
     category="attention_score",
     root_cause="normalization",
     truth="comparison",
-    kinds=("self", "causal_self", "cross"),
+    kinds=DOT_PRODUCT,
 )
 def softmax_over_queries(site: Site, severity: float, seed: int) -> AbstractContextManager[None]:
     """The softmax runs over the queries in place of the keys."""
@@ -59,6 +58,25 @@ def softmax_twice(site: Site, severity: float, seed: int) -> AbstractContextMana
 def softmax_over_batch(site: Site, severity: float, seed: int) -> AbstractContextManager[None]:
     """The softmax runs over the samples of the batch, so that samples share their weights."""
     return replaced(site.attention, normalise=lambda scores: scores.softmax(dim=0))
+
+
+@operator(
+    category="attention_score",
+    root_cause="normalization",
+    truth="comparison",
+    kinds=("additive", "graph_node", "graph_semantic"),
+    severities=(0.05, 20.0),
+)
+def temperature_wrong(site: Site, severity: float, seed: int) -> AbstractContextManager[None]:
+    """Scores that need no scale are multiplied by `severity`: attention flattens, or collapses on one key."""
+    scale = site.attention.scale
+    return replaced(site.attention, scale=lambda scores, scaling: scale(scores, scaling * severity))
+
+
+@operator(category="attention_score", root_cause="normalization", truth="comparison", kinds=("graph_node",))
+def softmax_over_whole_graph(site: Site, severity: float, seed: int) -> AbstractContextManager[None]:
+    """The softmax runs over all edges of the graph in place of those of each node."""
+    return replaced(site.attention, normalise=lambda scores: scores.softmax(dim=-1))
 
 
 @operator(category="attention_score", root_cause="implementation", truth="comparison", kinds=("self",))
@@ -102,10 +120,10 @@ def dropout_on_scores(site: Site, severity: float, seed: int) -> AbstractContext
     root_cause="precision_handling",
     truth="comparison",
     kinds=EVERY_ATTENTION,
-    severities=(3.0, 2.0),
+    severities=(7.0, 2.0),
 )
 def scores_rounded(site: Site, severity: float, seed: int) -> AbstractContextManager[None]:
-    """Scores keep `severity` bits of mantissa, as in a narrow floating-point format."""
+    """Scores keep `severity` bits of mantissa, as in a narrow format: 7 in bfloat16."""
     scale = site.attention.scale
     return replaced(site.attention, scale=lambda scores, scaling: rounded(scale(scores, scaling), severity))
 
@@ -123,11 +141,3 @@ def scores_saturate(site: Site, severity: float, seed: int) -> AbstractContextMa
     return replaced(
         site.attention, scale=lambda scores, scaling: scale(scores, scaling).clamp(-severity, severity)
     )
-
-
-def rounded(values: Tensor, mantissa_bits: float) -> Tensor:
-    """Round to a mantissa of so many bits; the gradient passes as if nothing were rounded."""
-    _, exponent = torch.frexp(values.detach())
-    step = torch.ldexp(torch.ones_like(values), exponent - 1 - int(mantissa_bits))
-    nearest = (values.detach() / step).round() * step
-    return values + (nearest - values.detach())

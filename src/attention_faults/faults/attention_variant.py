@@ -9,8 +9,6 @@ from attention_faults.faults.injection import replaced
 from attention_faults.faults.operator import EVERY_ATTENTION, SCORED, operator
 from attention_faults.subjects.attention import Site
 
-DOT_PRODUCT = ("self", "causal_self", "cross")
-
 
 @operator(category="attention_variant", root_cause="dynamic_dispatch", truth="comparison", kinds=SCORED)
 def linear_attention_dispatched(site: Site, severity: float, seed: int) -> AbstractContextManager[None]:
@@ -36,7 +34,7 @@ def uniform_attention_dispatched(site: Site, severity: float, seed: int) -> Abst
     category="attention_variant",
     root_cause="dynamic_dispatch",
     truth="comparison",
-    kinds=("self", "causal_self", "cross"),
+    kinds=SCORED,
 )
 def hard_attention_dispatched(site: Site, severity: float, seed: int) -> AbstractContextManager[None]:
     """Hard attention is picked: each query sees its best key alone, and no gradient reaches the scores."""
@@ -92,3 +90,11 @@ def cross_attention_sees_first_frames_only(
         return mask(scores, allowed & (torch.arange(keys, device=allowed.device) < (keys + 1) // 2))
 
     return replaced(site.attention, mask=first_half)
+
+
+@operator(
+    category="attention_variant", root_cause="variant_configuration", truth="attention", kinds=("cross",)
+)
+def self_in_place_of_cross_attention(site: Site, severity: float, seed: int) -> AbstractContextManager[None]:
+    """Self attention is set up in place of cross attention: the other sequence is never read."""
+    return replaced(site.attention, source=lambda own, other: own)

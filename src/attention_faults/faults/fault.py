@@ -1,12 +1,13 @@
 """A fault: an operator at a place of a model, with a severity; injected, recorded, and undone."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from attention_faults.errors import InputError, nearest
 from attention_faults.faults.operator import TRUTH_COMPONENTS, Operator, catalogue
 from attention_faults.subjects.attention import Site
 from attention_faults.subjects.subject import Batch, Subject
@@ -25,8 +26,8 @@ class Fault:
 
     Attributes:
         operator: id in the catalogue.
-        place: layer of an attention, name of a block, `everywhere` (every attention to which the operator
-            applies), or empty for a fault of the training process.
+        place: layer of an attention, name of a block, `everywhere` (all places where the operator applies),
+            or empty for a fault of the training process.
         severity: one of the operator's.
     """
 
@@ -43,17 +44,55 @@ class Injection:
     truth: frozenset[str]
 
 
-def places(subject: Subject, model: nn.Module, operator: Operator) -> list[str]:
+@dataclass(frozen=True)
+class Spot:
+    """What an operator is applied to at one place, and the blocks that are then at fault."""
+
+    target: object
+    truth: frozenset[str]
+
+
+def spots(operator: Operator, subject: Subject, model: nn.Module) -> dict[str, Spot]:
+    """Find where an operator applies in a model, by place; nowhere in particular for the training process."""
+    sites = [site for site in subject.sites(model) if _applies(operator, site)]
+    found: dict[str, Spot] = {}
+    match operator.target:
+        case "attention":
+            found = {site.layer: Spot(site, truth(operator, site)) for site in sites}
+        case "attentions" if len(sites) > 1:
+            found = {EVERYWHERE: Spot(sites, frozenset().union(*(truth(operator, site) for site in sites)))}
+        case "positions" if sites:
+            found = _alone(subject.positions(model))
+        case "feed_forward":
+            found = _alone(subject.feed_forwards(model))
+        case "block":
+            of_attention = [block for site in subject.sites(model) for block in _blocks(site)]
+            blocks = subject.blocks(model).items()
+            found = _alone({name: block for name, block in blocks if name not in of_attention})
+        case "training":
+            found = {"": Spot(None, frozenset())}
+    return found
+
+
+def _alone(targets: Mapping[str, object]) -> dict[str, Spot]:
+    """Make a spot of each target that has a block to itself."""
+    return {block: Spot(target, frozenset({block})) for block, target in targets.items()}
+
+
+def places(operator: Operator, subject: Subject, model: nn.Module) -> list[str]:
     """List where an operator applies: layers of attentions, blocks, or "" for the training process."""
-    if operator.target == "training":
-        return [""]
-    if operator.target == "block":
-        return list(subject.blocks(model))
-    return [site.layer for site in subject.sites(model) if _applies(operator, site)]
+    return list(spots(operator, subject, model))
 
 
 def _applies(operator: Operator, site: Site) -> bool:
-    return site.kind in operator.kinds and (site.head_count > 1 or not operator.multihead)
+    has = {"heads": site.head_count > 1, "cache": site.cache is not None}
+    return (not operator.kinds or site.kind in operator.kinds) and all(
+        has[need] for need in operator.requires
+    )
+
+
+def _blocks(site: Site) -> list[str]:
+    return [f"{site.layer}.{role}" for role in site.components]
 
 
 def truth(operator: Operator, site: Site) -> frozenset[str]:
@@ -67,34 +106,32 @@ def injected(fault: Fault, model: nn.Module, plan: Plan) -> Iterator[Injection]:
     """Break a model, or the plan of its training, and mend it on exit.
 
     Raises:
-        ValueError: if the operator is unknown, or does not apply at that place with that severity.
+        InputError: if the operator is unknown, or does not apply at that place with that severity.
     """
     operator = catalogue().get(fault.operator)
     if operator is None:
-        raise ValueError(f"there is no fault operator `{fault.operator}`")
+        raise InputError(
+            f"there is no fault operator `{fault.operator}`{nearest(fault.operator, catalogue())}"
+        )
     if fault.severity not in operator.severities:
-        raise ValueError(f"`{operator.id}` has the severities {operator.severities}, not {fault.severity}")
-    possible = places(plan.subject, model, operator)
-    if not possible or (fault.place not in possible and fault.place != EVERYWHERE):
-        known = ", ".join(possible) or "no place of this model"
-        raise ValueError(f"`{operator.id}` does not apply at `{fault.place}`; it applies at {known}")
+        raise InputError(f"`{operator.id}` has the severities {operator.severities}, not {fault.severity}")
+    possible = spots(operator, plan.subject, model)
+    everywhere = fault.place == EVERYWHERE and operator.target != "training"
+    chosen = (
+        list(possible.values())
+        if everywhere
+        else [possible[place] for place in possible if place == fault.place]
+    )
+    if not chosen:
+        known = ", ".join(f"`{place}`" for place in possible) or "no place of this model"
+        raise InputError(f"`{operator.id}` does not apply at `{fault.place}`; it applies at {known}")
     with ExitStack() as stack:
         if operator.target == "training":
-            changed = stack.enter_context(operator.apply(plan, fault.severity, plan.seed))
-            yield Injection(changed, frozenset())
-        elif operator.target == "block":
-            parameters = plan.subject.blocks(model)[fault.place]
-            stack.enter_context(operator.apply(parameters, fault.severity, plan.seed))
-            yield Injection(plan, frozenset({fault.place}))
+            yield Injection(stack.enter_context(operator.apply(plan, fault.severity, plan.seed)), frozenset())
         else:
-            chosen = [
-                site
-                for site in plan.subject.sites(model)
-                if _applies(operator, site) and fault.place in (site.layer, EVERYWHERE)
-            ]
-            for site in chosen:
-                stack.enter_context(operator.apply(site, fault.severity, plan.seed))
-            yield Injection(plan, frozenset().union(*(truth(operator, site) for site in chosen)))
+            for spot in chosen:
+                stack.enter_context(operator.apply(spot.target, fault.severity, plan.seed))
+            yield Injection(plan, frozenset().union(*(spot.truth for spot in chosen)))
 
 
 def check_effect(fault: Fault, model: nn.Module, plan: Plan, batch: Batch) -> None:

@@ -7,9 +7,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from attention_faults.faults.injection import changed, frozen
+from attention_faults.faults.injection import changed, frozen, hooked, replaced
 from attention_faults.faults.operator import operator
-from attention_faults.subjects.subject import Batch
+from attention_faults.subjects.subject import Batch, FeedForward
 from attention_faults.subjects.training import Plan
 
 
@@ -93,6 +93,30 @@ def block_starts_badly_scaled(
 ) -> AbstractContextManager[None]:
     """The weights of a block start `severity` times as large as they should."""
     return changed(parameters, lambda weights: weights * severity)
+
+
+@operator(category="model", root_cause="layer_properties", truth="block", target="feed_forward")
+def activation_missing(network: FeedForward, severity: float, seed: int) -> AbstractContextManager[None]:
+    """The activation of a feed-forward network is missing, which makes it linear."""
+    return replaced(network.activation, forward=lambda states: states)
+
+
+@operator(category="model", root_cause="missing_or_wrong_layer", truth="block", target="feed_forward")
+def feed_forward_dropped(network: FeedForward, severity: float, seed: int) -> AbstractContextManager[None]:
+    """A feed-forward network is left out of the residual stream."""
+    return hooked(network.branch, lambda module, arguments, output: output * 0)
+
+
+@operator(
+    category="model",
+    root_cause="layer_properties",
+    truth="block",
+    target="feed_forward",
+    severities=(0.1, 10.0),
+)
+def residual_badly_scaled(network: FeedForward, severity: float, seed: int) -> AbstractContextManager[None]:
+    """What a feed-forward network adds to the residual stream is `severity` times what it should be."""
+    return hooked(network.branch, lambda module, arguments, output: output * severity)
 
 
 @operator(category="training", root_cause="optimiser", truth="block", target="block")

@@ -7,13 +7,16 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Truth = Literal["comparison", "output", "attention", "block", "none"]
+Target = Literal["attention", "attentions", "positions", "block", "feed_forward", "training"]
+Requirement = Literal["heads", "cache"]
+Truth = Literal["comparison", "output", "attention", "cache", "block", "none"]
 
 # roles of an attention's parameters that are at fault: what compares queries with keys, or what is averaged
 TRUTH_COMPONENTS: dict[Truth, tuple[str, ...]] = {
     "comparison": ("query", "key", "qkv"),
     "output": ("value", "output", "qkv"),
     "attention": ("query", "key", "value", "output", "qkv"),
+    "cache": ("key", "value", "qkv"),
 }
 
 
@@ -25,13 +28,14 @@ class Operator:
         id: name in tables and configurations.
         category, root_cause: labels of the codebook.
         mechanism: what goes wrong, in a sentence.
-        target: what it is applied to: `attention` (a `Site`), `positions`, `block` (parameters of one block),
-            `cache`, `training` (a `Plan`).
-        kinds: kinds of attention it applies to; empty where the target is no attention.
+        target: what it is applied to: an `attention` (a `Site`), all `attentions` it applies to together (two
+            or more), the embedding of `positions` (a module), a `block` outside attention (its parameters), a
+            `feed_forward` (a `FeedForward`), or the `training` (a `Plan`).
+        kinds: kinds of attention it applies to, or of which a model must have one; empty for any.
+        requires: what such an attention must have: several `heads`, a `cache`.
         severities: how hard; none of them is the correct value. 1.0 alone means that there are no degrees.
         persists: true when it stays in place during training; false when it changes the start only.
         truth: which components of its place are at fault; `none`: it has no place and serves detection only.
-        multihead: whether it needs more than one head.
         apply: called with the target, the severity and a seed; returns a context manager.
     """
 
@@ -39,12 +43,12 @@ class Operator:
     category: str
     root_cause: str
     mechanism: str
-    target: str
+    target: Target
     kinds: tuple[str, ...]
+    requires: tuple[Requirement, ...]
     severities: tuple[float, ...]
     persists: bool
     truth: Truth
-    multihead: bool
     apply: Callable[..., AbstractContextManager[Any]]
 
 
@@ -52,7 +56,8 @@ CATALOGUE: dict[str, Operator] = {}
 
 Apply = Callable[..., AbstractContextManager[Any]]
 
-SCORED = ("self", "causal_self", "cross", "additive", "graph_semantic")
+DOT_PRODUCT = ("self", "causal_self", "cross")
+SCORED = (*DOT_PRODUCT, "additive", "graph_semantic")
 EVERY_ATTENTION = (*SCORED, "graph_node")
 
 
@@ -61,11 +66,11 @@ def operator(
     category: str,
     root_cause: str,
     truth: Truth,
-    target: str = "attention",
+    target: Target = "attention",
     kinds: Sequence[str] = (),
     severities: Sequence[float] = (1.0,),
     persists: bool = True,
-    multihead: bool = False,
+    requires: Sequence[Requirement] = (),
 ) -> Callable[[Apply], Apply]:
     """Put a function into the catalogue; its name is the operator's id, its docstring the mechanism."""
 
@@ -81,15 +86,22 @@ def operator(
             mechanism=mechanism,
             target=target,
             kinds=tuple(kinds),
+            requires=tuple(requires),
             severities=tuple(severities),
             persists=persists,
             truth=truth,
-            multihead=multihead,
             apply=apply,
         )
         return apply
 
     return register
+
+
+# attention-specific root causes of the codebook without an operator, and why
+NOT_SHOWN = {
+    "relative_position": "All models under study add learnt embeddings of absolute positions; none computes "
+    "a relative or rotary position that could be wrong.",
+}
 
 
 def catalogue() -> dict[str, Operator]:

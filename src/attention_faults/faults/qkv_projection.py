@@ -6,10 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from attention_faults.faults.injection import changed, frozen, replaced
-from attention_faults.faults.operator import EVERY_ATTENTION, operator
+from attention_faults.faults.operator import DOT_PRODUCT, EVERY_ATTENTION, operator
 from attention_faults.subjects.attention import Site
-
-DOT_PRODUCT = ("self", "causal_self", "cross")
 
 
 def _of(site: Site, *roles: str) -> list[nn.Parameter]:
@@ -36,7 +34,28 @@ def value_not_registered(site: Site, severity: float, seed: int) -> AbstractCont
 
 
 @operator(
-    category="qkv_projection", root_cause="dimension", truth="comparison", kinds=DOT_PRODUCT, multihead=True
+    category="qkv_projection",
+    root_cause="dynamic_parameter_registration",
+    truth="attention",
+    kinds=DOT_PRODUCT,
+)
+def key_and_value_swapped(site: Site, severity: float, seed: int) -> AbstractContextManager[None]:
+    """A fused projection is taken apart in the wrong order: key and value change places."""
+    heads = site.attention.heads
+
+    def swapped(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        query, key, value = heads(query, key, value)
+        return query, value, key
+
+    return replaced(site.attention, heads=swapped)
+
+
+@operator(
+    category="qkv_projection",
+    root_cause="dimension",
+    truth="comparison",
+    kinds=DOT_PRODUCT,
+    requires=("heads",),
 )
 def heads_split_without_transpose(site: Site, severity: float, seed: int) -> AbstractContextManager[None]:
     """Query and key are reshaped into heads without the transpose, which mixes positions and heads."""
@@ -54,7 +73,7 @@ def _reshaped(projected: Tensor) -> Tensor:
 
 
 @operator(
-    category="qkv_projection", root_cause="dimension", truth="output", kinds=DOT_PRODUCT, multihead=True
+    category="qkv_projection", root_cause="dimension", truth="output", kinds=DOT_PRODUCT, requires=("heads",)
 )
 def heads_merged_without_transpose(site: Site, severity: float, seed: int) -> AbstractContextManager[None]:
     """The output is flattened without the transpose, which mixes positions and heads."""
@@ -71,7 +90,7 @@ def heads_merged_without_transpose(site: Site, severity: float, seed: int) -> Ab
     root_cause="head_interaction",
     truth="comparison",
     kinds=DOT_PRODUCT,
-    multihead=True,
+    requires=("heads",),
 )
 def heads_share_first_key(site: Site, severity: float, seed: int) -> AbstractContextManager[None]:
     """The key of the first head is repeated for all heads, as in a wrong grouping of heads."""
@@ -89,7 +108,7 @@ def heads_share_first_key(site: Site, severity: float, seed: int) -> AbstractCon
     root_cause="head_interaction",
     truth="output",
     kinds=DOT_PRODUCT,
-    multihead=True,
+    requires=("heads",),
 )
 def heads_share_first_value(site: Site, severity: float, seed: int) -> AbstractContextManager[None]:
     """The value of the first head is repeated for all heads, as in a wrong grouping of heads."""

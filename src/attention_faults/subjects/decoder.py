@@ -10,7 +10,7 @@ from transformers import Cache, DynamicCache, GPT2Config, GPT2ForTokenClassifica
 from transformers.cache_utils import DynamicLayer
 
 from attention_faults.subjects.attention import Attention, CacheReader, Site
-from attention_faults.subjects.subject import Batch, Recipe, Subject, Task
+from attention_faults.subjects.subject import Batch, FeedForward, Recipe, Subject, Task
 from attention_faults.subjects.transformer_attention import IMPLEMENTATION, parameters_at
 
 
@@ -161,6 +161,14 @@ class Decoder(Subject):
     def positions(self, model: nn.Module) -> dict[str, nn.Module]:
         """Name the learnt embedding of positions."""
         return {"positions.embedding": model.get_submodule("transformer.wpe")}
+
+    def feed_forwards(self, model: nn.Module) -> dict[str, FeedForward]:
+        """List the feed-forward network of each layer."""
+        network: Any = model
+        return {
+            f"layer{number}.ffn": FeedForward(layer.mlp, layer.mlp.act)
+            for number, layer in enumerate(network.transformer.h)
+        }
 
     def sites(self, model: nn.Module) -> list[Site]:
         """List the causal self-attention of each layer."""

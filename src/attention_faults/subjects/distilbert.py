@@ -12,7 +12,7 @@ from transformers import AutoTokenizer, DistilBertConfig, DistilBertForSequenceC
 from attention_faults.errors import InputError
 from attention_faults.subjects import sentiment
 from attention_faults.subjects.attention import Attention, Site
-from attention_faults.subjects.subject import Batch, Recipe, Subject, Task
+from attention_faults.subjects.subject import Batch, FeedForward, Recipe, Subject, Task
 from attention_faults.subjects.transformer_attention import IMPLEMENTATION, parameters_at
 
 PROJECTIONS = {"query": "q_lin", "key": "k_lin", "value": "v_lin", "output": "out_lin"}
@@ -210,6 +210,14 @@ class DistilBert(Subject):
     def positions(self, model: nn.Module) -> dict[str, nn.Module]:
         """Name the learnt embedding of positions."""
         return {"positions.embedding": model.get_submodule("distilbert.embeddings.position_embeddings")}
+
+    def feed_forwards(self, model: nn.Module) -> dict[str, FeedForward]:
+        """List the feed-forward network of each layer."""
+        network: Any = model
+        return {
+            f"layer{number}.ffn": FeedForward(layer.ffn, layer.ffn.activation)
+            for number, layer in enumerate(network.distilbert.transformer.layer)
+        }
 
     def sites(self, model: nn.Module) -> list[Site]:
         """List the self-attention of each layer."""

@@ -40,6 +40,14 @@ class Recipe:
     weight_decay: float = 0.0
 
 
+@dataclass(frozen=True)
+class FeedForward:
+    """A feed-forward network: `branch` is the module whose output joins the residual stream."""
+
+    branch: nn.Module
+    activation: nn.Module
+
+
 @dataclass(frozen=True, kw_only=True)
 class Subject(ABC):
     """A model under study. A new one is a file `<name>.py` in this package with a subclass of this name.
@@ -115,6 +123,10 @@ class Subject(ABC):
 
     def positions(self, model: nn.Module) -> dict[str, nn.Module]:
         """List the modules that turn position ids into vectors, by the name of their block."""
+        return {}
+
+    def feed_forwards(self, model: nn.Module) -> dict[str, FeedForward]:
+        """List the feed-forward networks, by the name of their block."""
         return {}
 
     def batches(self, data: Batch, size: int, generator: torch.Generator) -> Iterator[Batch]:
