@@ -1,7 +1,6 @@
 """A fault changes what it says it changes, nothing else, and nothing stays behind."""
 
 import copy
-from collections.abc import Iterator
 
 import pytest
 import torch
@@ -24,24 +23,6 @@ def plan_of(kind: str) -> Plan:
     return Plan.of(subject, subject.task(0), seed=1)
 
 
-def cases() -> Iterator[tuple[str, Fault]]:
-    """Every operator at every place and severity of the tiny subjects."""
-    for kind, subject in SUBJECTS.items():
-        model = subject.build(subject.task(0), seed=1)
-        for operator in catalogue().values():
-            for place in places(operator, subject, model):
-                for severity in operator.severities:
-                    yield kind, Fault(operator.id, place, severity)
-
-
-CASES = list(cases())
-
-
-def named(case: tuple[str, Fault]) -> str:
-    kind, fault = case
-    return f"{kind}-{fault.operator}-{fault.place}-{fault.severity}"
-
-
 def state_of(model: nn.Module) -> dict[str, torch.Tensor]:
     return copy.deepcopy(model.state_dict())
 
@@ -50,51 +31,17 @@ def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> boo
     return all(torch.equal(first[name], second[name]) for name in first)
 
 
-@pytest.fixture(params=CASES, ids=named)
-def case(request: pytest.FixtureRequest) -> tuple[str, Fault]:
-    return request.param
-
-
-def test_every_operator_has_an_effect(case: tuple[str, Fault]) -> None:
-    kind, fault = case
+@pytest.mark.parametrize("kind", SUBJECTS)
+def test_steps_and_gradients_are_put_back_on_exit(kind: str) -> None:
     plan = plan_of(kind)
     model = plan.subject.build(plan.task, seed=1)
-    check_effect(fault, model, plan, plan.task.test)
-
-
-def test_only_the_target_changes_and_all_is_mended_on_exit(case: tuple[str, Fault]) -> None:
-    kind, fault = case
-    plan = plan_of(kind)
-    model = plan.subject.build(plan.task, seed=1)
-    before, outputs = state_of(model), plan.subject.outputs(model, plan.task.test)
     steps = dict(vars(model.attention))
-    with injected(fault, model, plan) as injection:
-        blocks = plan.subject.blocks(model)
-        touched = {
-            name
-            for name, parameters in blocks.items()
-            if not all(
-                torch.equal(parameter, before[key])
-                for key, parameter in model.named_parameters()
-                if any(parameter is member for member in parameters)
-            )
-        }
-        assert touched <= injection.truth
-        assert injection.truth <= blocks.keys()
-        assert bool(injection.truth) == (catalogue()[fault.operator].truth != "none")
-    assert same(state_of(model), before)
-    assert torch.equal(plan.subject.outputs(model, plan.task.test), outputs)
+    for operator in catalogue().values():
+        for place in places(operator, plan.subject, model):
+            with injected(Fault(operator.id, place, operator.severities[0]), model, plan):
+                pass
     assert dict(vars(model.attention)) == steps
     assert all(parameter.requires_grad for parameter in model.parameters())
-
-
-def test_loss_with_a_fault_is_the_same_in_two_calls(case: tuple[str, Fault]) -> None:
-    kind, fault = case
-    plan = plan_of(kind)
-    model = plan.subject.build(plan.task, seed=1)
-    with injected(fault, model, plan) as injection:
-        first, second = (injection.plan.loss(model, plan.task.test) for _ in range(2))
-    assert torch.equal(first, second)
 
 
 @pytest.mark.parametrize("operator", ["wrong_scale", "comparison_starts_at_zero", "labels_wrong"])

@@ -164,14 +164,14 @@ def buffer_shared_between_samples(site: Site, severity: float, seed: int) -> Abs
     root_cause="hardware_incompatibility",
     truth="output",
     kinds=SCORED,
-    severities=(0.1, 0.3),
+    severities=(1.0, 2.0),
 )
 def small_weights_flushed(site: Site, severity: float, seed: int) -> AbstractContextManager[None]:
-    """A device flushes small numbers: weights below `severity` become zero."""
+    """A device flushes small numbers: weights below `severity` times their mean become zero."""
     normalise = site.attention.normalise
 
     def flush(scores: Tensor) -> Tensor:
         weights = normalise(scores)
-        return torch.where(weights < severity, 0.0, weights)
+        return torch.where(weights < severity / weights.shape[-1], 0.0, weights)
 
     return replaced(site.attention, normalise=flush)

@@ -21,13 +21,25 @@ def _with_mask(site: Site, change: Callable[[Tensor], Tensor]) -> AbstractContex
     return replaced(site.attention, mask=lambda scores, allowed: mask(scores, change(allowed)))
 
 
-@operator(category="attention_masking", root_cause="mask_application", truth="comparison", kinds=MASKED)
+@operator(
+    category="attention_masking",
+    root_cause="mask_application",
+    truth="comparison",
+    kinds=MASKED,
+    requires=("earlier_queries",),
+)
 def mask_dropped(site: Site, severity: float, seed: int) -> AbstractContextManager[None]:
     """The mask is not applied."""
     return _with_mask(site, torch.ones_like)
 
 
-@operator(category="attention_masking", root_cause="mask_application", truth="comparison", kinds=MASKED)
+@operator(
+    category="attention_masking",
+    root_cause="mask_application",
+    truth="comparison",
+    kinds=MASKED,
+    requires=("earlier_queries",),
+)
 def mask_behind_softmax(site: Site, severity: float, seed: int) -> AbstractContextManager[None]:
     """The mask zeroes weights behind the softmax, so that they no longer sum to one."""
     attention = site.attention
@@ -46,6 +58,7 @@ def mask_behind_softmax(site: Site, severity: float, seed: int) -> AbstractConte
     root_cause="mask_application",
     truth="comparison",
     kinds=("self", "causal_self"),
+    requires=("earlier_queries",),
 )
 def mask_on_wrong_axis(site: Site, severity: float, seed: int) -> AbstractContextManager[None]:
     """The mask is broadcast over the keys in place of the queries."""
@@ -65,7 +78,8 @@ def mask_inverted(site: Site, severity: float, seed: int) -> AbstractContextMana
     root_cause="mask_generation",
     truth="comparison",
     kinds=MASKED,
-    severities=(1.0, 3.0),
+    severities=(1.0, 2.0),
+    requires=("earlier_queries",),
 )
 def mask_shifted(site: Site, severity: float, seed: int) -> AbstractContextManager[None]:
     """The mask is shifted by `severity` keys."""
@@ -78,6 +92,7 @@ def mask_shifted(site: Site, severity: float, seed: int) -> AbstractContextManag
     truth="comparison",
     kinds=MASKED,
     severities=(1.0, 4.0),
+    requires=("earlier_queries",),
 )
 def mask_fill_too_small(site: Site, severity: float, seed: int) -> AbstractContextManager[None]:
     """Hidden scores are lowered by `severity` in place of being ruled out."""
@@ -92,6 +107,7 @@ def mask_fill_too_small(site: Site, severity: float, seed: int) -> AbstractConte
     truth="comparison",
     kinds=("causal_self",),
     severities=(1.0, 3.0),
+    requires=("earlier_queries",),
 )
 def causal_mask_leaks(site: Site, severity: float, seed: int) -> AbstractContextManager[None]:
     """Each query sees `severity` keys of the future."""

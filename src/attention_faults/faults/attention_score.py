@@ -133,7 +133,7 @@ def scores_rounded(site: Site, severity: float, seed: int) -> AbstractContextMan
     root_cause="precision_handling",
     truth="comparison",
     kinds=SCORED,
-    severities=(1.0, 0.25),
+    severities=(0.05, 0.01),
 )
 def scores_saturate(site: Site, severity: float, seed: int) -> AbstractContextManager[None]:
     """Scores saturate at plus and minus `severity`, as in a type of too small a range."""

@@ -85,7 +85,11 @@ def places(operator: Operator, subject: Subject, model: nn.Module) -> list[str]:
 
 
 def _applies(operator: Operator, site: Site) -> bool:
-    has = {"heads": site.head_count > 1, "cache": site.cache is not None}
+    has = {
+        "heads": site.head_count > 1,
+        "cache": site.cache is not None,
+        "earlier_queries": not site.last_query_only,
+    }
     return (not operator.kinds or site.kind in operator.kinds) and all(
         has[need] for need in operator.requires
     )

@@ -73,7 +73,11 @@ def _reshaped(projected: Tensor) -> Tensor:
 
 
 @operator(
-    category="qkv_projection", root_cause="dimension", truth="output", kinds=DOT_PRODUCT, requires=("heads",)
+    category="qkv_projection",
+    root_cause="dimension",
+    truth="output",
+    kinds=DOT_PRODUCT,
+    requires=("heads", "earlier_queries"),
 )
 def heads_merged_without_transpose(site: Site, severity: float, seed: int) -> AbstractContextManager[None]:
     """The output is flattened without the transpose, which mixes positions and heads."""

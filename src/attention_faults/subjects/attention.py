@@ -92,6 +92,7 @@ class Site:
         components: parameters by role, those of query, key, value and output that exist.
         head_count: number of heads.
         cache: how it reads its cache, where it has one.
+        last_query_only: whether the loss depends on the last query alone, which may attend to every key.
     """
 
     path: str
@@ -101,3 +102,4 @@ class Site:
     components: dict[str, tuple[nn.Parameter, ...]]
     head_count: int
     cache: CacheReader | None = None
+    last_query_only: bool = False

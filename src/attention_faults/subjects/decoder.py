@@ -185,6 +185,7 @@ class Decoder(Subject):
                 },
                 head_count=layer.attn.num_heads,
                 cache=layer.attn.cache_reader,
+                last_query_only=number == self.layers - 1,  # the classifier reads the last token
             )
             for number, layer in enumerate(network.transformer.h)
         ]
