@@ -11,4 +11,5 @@ rule all:
     default_target: True
     input:
         rules.taxonomy.input,
+        rules.curvature.input,
         rules.reports.input,

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
+from snakemake.utils import update_config
 
 from attention_faults import study
 from attention_faults.errors import InputError
@@ -24,8 +25,7 @@ def test_default_configuration_is_valid(configuration: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("name", ["quick.yaml", "full.yaml"])
 def test_overlays_change_only_known_keys(configuration: dict[str, Any], name: str) -> None:
-    for group, values in yaml.safe_load((ROOT / "config" / name).read_text()).items():
-        configuration[group].update(values)
+    update_config(configuration, yaml.safe_load((ROOT / "config" / name).read_text()))
     assert study.load(configuration).interval.draws != 2000
 
 

@@ -1,5 +1,6 @@
 """What the workflow does for its jobs, and a job before its work."""
 
+import logging
 import os
 import sys
 from pathlib import Path
@@ -22,6 +23,7 @@ def log_to(path: str) -> None:
     os.dup2(descriptor, sys.stdout.fileno())
     os.dup2(descriptor, sys.stderr.fileno())
     sys.excepthook = _explain
+    logging.basicConfig(format="%(message)s", level=logging.INFO)
 
 
 def _explain(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

@@ -1,7 +1,7 @@
 """The configuration of a study."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -10,6 +10,8 @@ from attention_faults.settings import Settings
 
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
+Runs = Annotated[int, Field(ge=1, le=1000)]
+FOLDER_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 
 
 class Interval(Settings):
@@ -46,8 +48,37 @@ class Suggestion(Settings):
     folds: Annotated[int, Field(ge=2)]
 
 
+class FaultChoice(Settings):
+    """Faults of a model: an operator of the catalogue; places and severities left out stand for all."""
+
+    operator: str
+    places: Annotated[list[str], Field(min_length=1)] | None = None
+    severities: Annotated[list[float], Field(min_length=1)] | None = None
+
+
+class Model(Settings):
+    """A model under study: a subject, its options, its real data if it has any, and how it is broken."""
+
+    subject: str
+    options: dict[str, Any] = Field({})
+    data: str | None = None
+    faults: Literal["all"] | list[FaultChoice] = Field([])
+
+
+class Curvature(Settings):
+    """Which models are trained, with how many seeds of each kind, and where."""
+
+    models: Annotated[list[str], Field(min_length=1)]
+    reference: Runs
+    negatives: Annotated[int, Field(ge=0, le=1000)]
+    seeds: Runs
+    device: Literal["cpu", "cuda", "auto"]
+    dtype: Literal["float32", "float64"]
+    threads: Count
+
+
 class Study(Settings):
-    """One study: its datasets, seed and thresholds."""
+    """One study: its datasets, models, seed and thresholds."""
 
     registers: Annotated[list[Path], Field(min_length=1)]
     datasets: Annotated[list[str], Field(min_length=1)]
@@ -57,6 +88,8 @@ class Study(Settings):
     association: Association
     heuristics: Heuristics
     suggestion: Suggestion
+    models: dict[Annotated[str, Field(pattern=FOLDER_NAME)], Model]
+    curvature: Curvature
 
 
 def load(configuration: object) -> Study:

@@ -21,7 +21,8 @@ def write(folder: Path, entry: Entry, seed: int = 1) -> bytes:
     records.write_text("data")
     protocol.write_text("protocol")
     configuration = {"seed": seed, "registers": ["a.csv"]}
-    provenance.write(folder / "provenance.json", entry, records, configuration, protocol)
+    about = {"dataset": provenance.of_dataset(entry, records)}
+    provenance.write(folder / "provenance.json", about, configuration, protocol)
     return (folder / "provenance.json").read_bytes()
 
 

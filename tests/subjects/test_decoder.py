@@ -247,6 +247,6 @@ def _run(*, uniform: bool) -> Run:
 
 
 def test_task_is_learnt_with_attention_and_not_without():
-    clean, uniform = (_run(uniform=uniform).accuracy[-1] for uniform in (False, True))
+    clean, uniform = (_run(uniform=uniform).scores[-1].accuracy for uniform in (False, True))
     assert clean >= 0.9
     assert uniform <= clean - 0.15

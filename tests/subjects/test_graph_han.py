@@ -300,7 +300,7 @@ def _accuracy(seed: int, *, uniform: bool) -> float:
             site.attention.scores = lambda query, key, scores=scores: (  # type: ignore[method-assign]
                 torch.zeros_like(scores(query, key))
             )
-    return train(model, Plan.of(subject, task, seed)).accuracy[-1]
+    return train(model, Plan.of(subject, task, seed)).scores[-1].accuracy
 
 
 def test_task_is_learnt_with_attention_and_not_without() -> None:
@@ -328,10 +328,11 @@ def acm(tmp_path: Path) -> Path:
 
 
 def test_published_form_is_read(acm: Path) -> None:
-    task = SMALL.real_task(acm)
+    task = SMALL.real_task(acm, seed=0)
     assert not task.synthetic
     assert task.classes == 3
     assert task.train["node"].tolist() == [0, 1]
+    assert task.validation["node"].tolist() == [2]
     assert task.test["node"].tolist() == [3, 4, 5]
     assert task.test["label"].tolist() == [0, 1, 2]
     assert task.features[5].tolist() == [10, 11]
@@ -343,31 +344,30 @@ def test_published_form_is_read(acm: Path) -> None:
     assert SMALL.outputs(SMALL.build(task, seed=0), task.test).shape == (3, 3)
 
 
-def test_validation_papers_can_be_held_out_instead(acm: Path) -> None:
-    assert SMALL.real_task(acm, held_out="val").test["node"].tolist() == [2]
-
-
 def test_what_is_not_the_published_file_is_the_users_error(acm: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="`dev_idx` is missing"):
-        SMALL.real_task(acm, held_out="dev")
+    names = ["feature", "label", "train_idx", "test_idx", "PAP", "PLP"]
+    variables = {name: scipy.io.loadmat(acm)[name] for name in names}
+    scipy.io.savemat(acm, variables)
+    with pytest.raises(InputError, match="`val_idx` is missing"):
+        SMALL.real_task(acm, seed=0)
     other = tmp_path / "other.mat"
     with pytest.raises(InputError, match=r"other\.mat"):
-        SMALL.real_task(other)
+        SMALL.real_task(other, seed=0)
     other.write_bytes(b"nothing")
     with pytest.raises(InputError, match=r"other\.mat"):
-        SMALL.real_task(other)
+        SMALL.real_task(other, seed=0)
 
 
 @pytest.mark.skipif(not ACM.exists(), reason=f"{ACM} is not there")
 def test_published_papers_are_read_and_can_be_trained_on() -> None:
-    task = SMALL.real_task(ACM)
+    task = SMALL.real_task(ACM, seed=0)
     assert task.features.shape == (3025, 1870)
     assert torch.bincount(task.train["label"]).tolist() == [200, 200, 200]
     assert len(task.test["label"]) == 2125
     assert {name: edges.shape[1] for name, edges in task.metapaths.items()} == {"pap": 29281, "plp": 2210761}
     few = dataclasses.replace(task, metapaths={"pap": task.metapaths["pap"]})
     run = train(SMALL.build(few, seed=0), Plan.of(SMALL, few, seed=0))
-    assert run.accuracy[-1] >= 0.6
+    assert run.scores[-1].accuracy >= 0.6
 
 
 def test_a_task_of_another_subject_is_refused(task: GraphTask) -> None:

@@ -267,7 +267,7 @@ def _run(seed: int, *, uniform: bool) -> Run:
 
 
 def test_task_is_learnt_with_attention_and_not_without() -> None:
-    clean, uniform = (_run(0, uniform=uniform).accuracy[-1] for uniform in (False, True))
+    clean, uniform = (_run(0, uniform=uniform).scores[-1].accuracy for uniform in (False, True))
     assert clean >= 0.9
     assert uniform <= clean - 0.15
 
@@ -346,7 +346,7 @@ def test_published_reviews_are_read_and_can_be_trained_on() -> None:
     plan = dataclasses.replace(Plan.of(subject, few, seed=0), recipe=recipe)
     run = train(subject.build(task, seed=0), plan)
     assert run.outcome == "finished"
-    assert run.loss[-1] < run.loss[0] or run.accuracy[-1] > run.accuracy[0]
+    assert run.scores[-1].loss < run.scores[0].loss or run.scores[-1].accuracy > run.scores[0].accuracy
 
 
 def test_a_task_of_another_subject_is_refused(task: DocumentTask) -> None:

@@ -102,6 +102,7 @@ def test_a_needed_cell_that_is_empty_is_reported(folder, name, empty):
     ("changes", "expected"),
     [
         ({"name": "compare"}, "`name`: `compare` cannot name a folder"),
+        ({"name": "curvature"}, "`name`: `curvature` cannot name a folder"),
         ({"name": "../up"}, "`name`: `../up` cannot name a folder"),
         ({"name": ".."}, "`name`: `..` cannot name a folder"),
         ({"name": "a b"}, "`name`: `a b` cannot name a folder"),

@@ -12,7 +12,7 @@ from support.project import EVIL, ROOT, Run, snakemake
 
 pytestmark = pytest.mark.xdist_group("workflow")
 
-STABLE = (".csv", ".html", ".tex", ".svg", ".png", ".pdf")
+STABLE = (".csv", ".html", ".tex", ".svg", ".png", ".pdf", ".safetensors")
 
 
 def results(run: Run) -> dict[str, bytes]:
@@ -21,7 +21,9 @@ def results(run: Run) -> dict[str, bytes]:
     return {
         str(path.relative_to(run.results)): path.read_bytes()
         for path in found
-        if path.suffix in STABLE and path.name != "report.html" and "timings" not in path.parts
+        if (path.suffix in STABLE or path.name == "train.json")
+        and path.name != "report.html"
+        and "timings" not in path.parts
     }
 
 
@@ -30,7 +32,7 @@ def read(run: Run, dataset: str, table: str) -> pd.DataFrame:
 
 
 def test_every_table_and_figure_comes_in_all_its_formats(finished: Run) -> None:
-    for dataset in ("github_2026", "own", "compare"):
+    for dataset in ("github_2026", "own", "compare", "curvature"):
         for folder, formats in (("tables", {".csv", ".html", ".tex"}), ("figures", {".png", ".svg", ".pdf"})):
             files = list((finished.results / dataset / folder).iterdir())
             stems = {path.stem for path in files}
@@ -80,6 +82,21 @@ def test_limits_of_the_embedded_dataset_stand_under_every_table(finished: Run) -
         assert "not the 555 faults of Jahan et al." in " ".join(path.read_text().split()), path
 
 
+def test_models_trained_on_made_up_data_are_called_so(finished: Run) -> None:
+    for name in ("runs", "clean_accuracies", "mutants", "mutation_scores"):
+        assert (
+            "SYNTHETIC DATA: graph_han." in (finished.results / f"curvature/tables/{name}.html").read_text()
+        )
+    for path in (finished.results / "curvature/figures").glob("*.svg"):
+        assert "SYNTHETIC DATA: graph_han." in path.read_text(), path
+
+
+def test_every_mutant_has_a_verdict_and_half_are_killed(finished: Run) -> None:
+    verdicts = read(finished, "curvature", "mutants")["verdict"]
+    assert set(verdicts) <= {"killed", "surviving"}
+    assert (verdicts == "killed").mean() >= 0.5
+
+
 def test_comparison_holds_both_datasets(finished: Run) -> None:
     table = pd.read_csv(finished.results / "compare/tables/datasets.csv", keep_default_na=False)
     specific = table[(table["facet"] == "scope") & (table["label"] == "attention_specific")].iloc[0]
@@ -104,11 +121,12 @@ def test_provenance_names_configuration_seed_and_versions(finished: Run) -> None
     assert content["versions"]["pandas"] == pd.__version__
 
 
-def test_committed_inventory_is_the_one_the_rule_writes(project: Path) -> None:
-    (project / "docs/inventory.md").unlink()
-    written = snakemake(project, "docs/inventory.md", "--cores", "1")
+@pytest.mark.parametrize("page", ["docs/inventory.md", "docs/faults.md"])
+def test_committed_page_is_the_one_its_rule_writes(project: Path, page: str) -> None:
+    (project / page).unlink()
+    written = snakemake(project, page, "--cores", "1")
     assert written.returncode == 0, written.stdout
-    assert (project / "docs/inventory.md").read_bytes() == (ROOT / "docs/inventory.md").read_bytes()
+    assert (project / page).read_bytes() == (ROOT / page).read_bytes()
 
 
 def test_changed_code_reruns_what_it_made(finished: Run) -> None:
@@ -150,7 +168,7 @@ def test_timings_are_kept_for_every_rule_of_a_dataset(finished: Run) -> None:
 
 
 def test_targets_can_be_named(finished: Run) -> None:
-    for target in ("tables", "figures", "taxonomy", "reports"):
+    for target in ("tables", "figures", "taxonomy", "curvature", "reports"):
         planned = snakemake(finished.folder, "--configfile", "test.yaml", "--dry-run", "--forceall", target)
         assert planned.returncode == 0, planned.stdout
         assert "total" in planned.stdout

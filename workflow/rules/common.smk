@@ -10,6 +10,7 @@ from snakemake.exceptions import WorkflowError
 import attention_faults
 from attention_faults import job, settings, study
 from attention_faults.errors import InputError
+from attention_faults.faults import campaign
 from attention_faults.taxonomy import register
 from attention_faults.taxonomy.schema import Schema
 
@@ -27,16 +28,24 @@ try:
     config.update(STUDY.model_dump(mode="json"))  # `--config` leaves nested numbers as text
     REGISTERED = register.load([Path(shipped(path)) for path in STUDY.registers])
     DATASETS = {entry.name: entry for entry in register.select(REGISTERED, STUDY.datasets)}
+    PLANNED = campaign.plan(STUDY.models, STUDY.curvature, STUDY.seed)
+    SERIES = {(series.model, series.name): series for series in PLANNED}
     SCHEMAS = {name: settings.read(Schema, entry.schema) for name, entry in DATASETS.items()}
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
-# part of the parameters of each rule, so that changed code reruns what it made
-CODE = hashlib.sha256()
-for room in ["taxonomy", "labelling", "reporting"]:
-    for source in sorted(Path(attention_faults.__path__[0], room).rglob("*.py")):
-        CODE.update(source.read_bytes())
-CODE = CODE.hexdigest()[:16]
+
+def code_of(*rooms):
+    """A checksum of a part of the package: as a parameter of a rule, changed code reruns what it made."""
+    checksum = hashlib.sha256()
+    for room in rooms:
+        for source in sorted(Path(attention_faults.__path__[0], room).rglob("*.py")):
+            checksum.update(source.read_bytes())
+    return checksum.hexdigest()[:16]
+
+
+CODE = code_of("taxonomy", "labelling", "reporting")
+MODEL_CODE = code_of("subjects", "faults")
 
 RATED = [name for name, entry in DATASETS.items() if entry.ratings]
 # a table goes to programs, people and papers; a figure to the screen, the web and print
@@ -44,9 +53,9 @@ TABLE_FORMATS = [".csv", ".html", ".tex"]
 FIGURE_FORMATS = [".png", ".svg", ".pdf"]
 
 
-def table(name, category):
+def table(name, category, home="results/{dataset}"):
     """Outputs of one table: `name` is the CSV; its HTML twin is what the report shows."""
-    stem = f"results/{{dataset}}/tables/{name}"
+    stem = f"{home}/tables/{name}"
     shown = report(
         f"{stem}.html",
         category=category,
@@ -56,9 +65,9 @@ def table(name, category):
     return {name: f"{stem}.csv", f"{name}_html": shown, f"{name}_tex": f"{stem}.tex"}
 
 
-def figure(name, category):
+def figure(name, category, home="results/{dataset}"):
     """Outputs of one figure: `name` is the PNG, which the report shows."""
-    stem = f"results/{{dataset}}/figures/{name}"
+    stem = f"{home}/figures/{name}"
     shown = report(
         f"{stem}.png",
         category=category,

@@ -21,7 +21,7 @@ rule taxonomy:
 
 rule reports:
     input:
-        expand("results/{dataset}/report.html", dataset=DATASETS),
+        expand("results/{dataset}/report.html", dataset=[*DATASETS, "curvature"]),
 
 
 rule compare_datasets:
@@ -88,6 +88,39 @@ rule render_report:
         " --report {output} -- {params.shown} > {log} 2>&1"
 
 
+rule write_curvature_provenance:
+    input:
+        CURVATURE_RESULTS,
+        protocol=shipped("docs/protocol.md"),
+    output:
+        provenance=f"{CURVATURE}/provenance.json",
+        configuration=f"{CURVATURE}/configuration.json",
+    log:
+        f"{CURVATURE}/logs/write_curvature_provenance.log",
+    benchmark:
+        f"{CURVATURE}/timings/write_curvature_provenance.tsv"
+    conda:
+        "../../environment.yml"
+    params:
+        code=CODE,
+        data=list(DATA.values()),
+        configuration=config,
+    script:
+        "../../scripts/write_curvature_provenance.py"
+
+
+use rule render_report as render_curvature_report with:
+    input:
+        CURVATURE_RESULTS,
+        configuration=f"{CURVATURE}/configuration.json",
+    output:
+        f"{CURVATURE}/report.html",
+    log:
+        f"{CURVATURE}/logs/render_report.log",
+    benchmark:
+        f"{CURVATURE}/timings/render_report.tsv"
+
+
 rule write_inventory:
     input:
         claims=shipped(config["claims"]),
@@ -107,3 +140,19 @@ rule write_inventory:
         ],
     script:
         "../../scripts/write_inventory.py"
+
+
+rule write_fault_docs:
+    output:
+        "docs/faults.md",
+    log:
+        "results/compare/logs/write_fault_docs.log",
+    benchmark:
+        "results/compare/timings/write_fault_docs.tsv"
+    conda:
+        "../../environment.yml"
+    params:
+        code=MODEL_CODE,
+        models=STUDY.models,
+    script:
+        "../../scripts/write_fault_docs.py"

@@ -1,7 +1,7 @@
 """Faults in which positions may attend to which."""
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import cast
 
 import torch
@@ -136,14 +136,10 @@ def self_loops_lost(site: Site, severity: float, seed: int) -> AbstractContextMa
     target="attentions",
     kinds=("graph_node",),
 )
-@contextmanager
-def metapaths_mixed_up(sites: list[Site], severity: float, seed: int) -> Iterator[None]:
-    """Metapaths change places: each attention runs along the edges of the next one."""
-    edges = [cast("EdgeAttention", site.attention).edges for site in sites]
-    with ExitStack() as stack:
-        for site, others in zip(sites, [*edges[1:], edges[0]], strict=True):
-            stack.enter_context(replaced(site.attention, edges=others))
-        yield
+def metapath_mixed_up(sites: list[Site], severity: float, seed: int) -> AbstractContextManager[None]:
+    """A metapath is mixed up with the next one, along which its attention runs in place of its own edges."""
+    attention, other = (cast("EdgeAttention", site.attention) for site in sites[:2])
+    return replaced(attention, edges=other.edges)
 
 
 @operator(

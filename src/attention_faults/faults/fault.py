@@ -60,7 +60,10 @@ def spots(operator: Operator, subject: Subject, model: nn.Module) -> dict[str, S
         case "attention":
             found = {site.layer: Spot(site, truth(operator, site)) for site in sites}
         case "attentions" if len(sites) > 1:
-            found = {EVERYWHERE: Spot(sites, frozenset().union(*(truth(operator, site) for site in sites)))}
+            found = {
+                site.layer: Spot([*sites[number:], *sites[:number]], truth(operator, site))
+                for number, site in enumerate(sites)
+            }
         case "positions" if sites:
             found = _alone(subject.positions(model))
         case "feed_forward":

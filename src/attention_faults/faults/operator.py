@@ -28,9 +28,10 @@ class Operator:
         id: name in tables and configurations.
         category, root_cause: labels of the codebook.
         mechanism: what goes wrong, in a sentence.
-        target: what it is applied to: an `attention` (a `Site`), all `attentions` it applies to together (two
-            or more), the embedding of `positions` (a module), a `block` outside attention (its parameters), a
-            `feed_forward` (a `FeedForward`), or the `training` (a `Plan`).
+        target: what it is applied to: an `attention` (a `Site`), an attention and the others of its kind
+            in turn (`attentions`, two `Site` or more), the embedding of `positions` (a module), a
+            `block` outside attention (its parameters), a `feed_forward` (a `FeedForward`), or the `training`
+            (a `Plan`).
         kinds: kinds of attention it applies to, or of which a model must have one; empty for any.
         requires: what such an attention must have: several `heads`, a `cache`, `earlier_queries` that count.
         severities: how hard; none of them is the correct value. 1.0 alone means that there are no degrees.

@@ -14,22 +14,34 @@ from attention_faults.taxonomy.register import Entry
 UNKNOWN = "unknown (not a git checkout)"
 
 
-def write(path: Path, entry: Entry, records: Path, configuration: dict[str, Any], protocol: Path) -> None:
-    """Write the provenance of one dataset's results as JSON; the same state gives the same bytes."""
+def of_dataset(entry: Entry, records: Path) -> dict[str, Any]:
+    """Say what a dataset is."""
+    return {
+        "name": entry.name,
+        "version": entry.version,
+        "licence": entry.licence,
+        "population": entry.population,
+        "synthetic": entry.synthetic,
+        "sha256": sha256(records),
+    }
+
+
+def write(path: Path, about: dict[str, Any], configuration: dict[str, Any], protocol: Path) -> None:
+    """Write the provenance of results as JSON; the same state gives the same bytes.
+
+    Args:
+        path: to write to.
+        about: what they were made from, beside the configuration.
+        configuration: of the study.
+        protocol: that fixed the analysis.
+    """
     content = {
-        "dataset": {
-            "name": entry.name,
-            "version": entry.version,
-            "licence": entry.licence,
-            "population": entry.population,
-            "synthetic": entry.synthetic,
-            "sha256": _sha256(records),
-        },
+        **about,
         "commit": _git("rev-parse", "HEAD"),
         "uncommitted_changes": _git("status", "--porcelain").splitlines(),
         "configuration": configuration,
         "configuration_sha256": hashlib.sha256(_canonical(configuration).encode()).hexdigest(),
-        "protocol_sha256": _sha256(protocol),
+        "protocol_sha256": sha256(protocol),
         "seed": configuration["seed"],
         "python": platform.python_version(),
         "versions": _versions(),
@@ -47,7 +59,8 @@ def _canonical(configuration: dict[str, Any]) -> str:
     return json.dumps(configuration, sort_keys=True, separators=(",", ":"))
 
 
-def _sha256(path: Path) -> str:
+def sha256(path: Path) -> str:
+    """Return the checksum of a file."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 

@@ -199,18 +199,18 @@ class GraphHan(Subject):
         mark = np.where(rank < self.members // 2, 1, -1)
         return colour, np.stack([(2 * colour - 1) * mark, 2 * mark], axis=1).astype(float)
 
-    def real_task(self, path: Path, seed: int = 0, *, held_out: str = "test") -> GraphTask:
+    def real_task(self, path: Path, seed: int) -> GraphTask:
         """Read ACM: papers of three fields, with metapaths through authors (PAP) and through subjects (PLP).
 
         Args:
             path: `ACM3025.mat` of Wang et al. (2019).
             seed: has no effect, since the split is published.
-            held_out: `test` for the published test papers, `val` to choose a recipe without them.
 
         Raises:
             InputError: if the file is not such a file.
         """
-        names = ["feature", "label", "train_idx", f"{held_out}_idx", *ACM_METAPATHS.values()]
+        parts = ("train", "val", "test")
+        names = ["feature", "label", *(f"{part}_idx" for part in parts), *ACM_METAPATHS.values()]
         try:
             data: dict[str, Any] = scipy.io.matlab.loadmat(path, variable_names=names)
         except (OSError, ValueError, scipy.io.matlab.MatReadError) as error:
@@ -219,10 +219,12 @@ class GraphHan(Subject):
         if missing:
             raise InputError(missing)
         label = torch.from_numpy(data["label"].argmax(axis=1))
-        train, test = (torch.from_numpy(data[f"{part}_idx"][0].astype(int)) for part in ("train", held_out))
+        nodes = [torch.from_numpy(data[f"{part}_idx"][0].astype(int)) for part in parts]
+        train, validation, test = ({"node": node, "label": label[node]} for node in nodes)
         return GraphTask(
-            train={"node": train, "label": label[train]},
-            test={"node": test, "label": label[test]},
+            train=train,
+            validation=validation,
+            test=test,
             classes=data["label"].shape[1],
             synthetic=False,
             features=torch.from_numpy(data["feature"]).float(),

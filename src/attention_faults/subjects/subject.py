@@ -3,17 +3,19 @@
 import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
 import torch
+from pydantic import ConfigDict
 from torch import Tensor, nn
 
 from attention_faults.errors import InputError
 from attention_faults.subjects.attention import Site
 
 Batch = dict[str, Tensor]
+STRICT = ConfigDict(extra="forbid")  # an option that does not exist is an error
 
 
 @dataclass(frozen=True)
@@ -22,22 +24,35 @@ class Task:
 
     Attributes:
         synthetic: whether it was made up from a seed; tables and figures say so.
+        validation: samples that choose the epoch whose weights are kept; without them it is the last one.
     """
 
     train: Batch
     test: Batch
     classes: int
     synthetic: bool
+    validation: Batch | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a subject is trained (AdamW)."""
+    """How a subject is trained (Adam; Loshchilov and Hutter 2019 for the two kinds of decay).
+
+    Attributes:
+        epochs: at most, where validation samples choose one.
+        batch_size: in samples.
+        learning_rate: constant.
+        weight_decay: decoupled from the gradient, as in AdamW.
+        l2: weight of a penalty that is added to the gradient, as in Adam.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
     epochs: int
     batch_size: int
     learning_rate: float
     weight_decay: float = 0.0
+    l2: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -58,6 +73,7 @@ class Subject(ABC):
         recipe: how it is trained.
     """
 
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
     name: ClassVar[str]
     registry: ClassVar[dict[str, type["Subject"]]] = {}
 

@@ -1,15 +1,29 @@
 """Training a subject: the same seed gives the same weights; a crash is a result."""
 
-import copy
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import torch
+from sklearn.metrics import f1_score
 from torch import Tensor, nn
 
 from attention_faults.subjects.subject import Batch, Recipe, Subject, Task
 
+FINISHED, CRASHED = "finished", "crashed"
+
 State = dict[str, Tensor]
+
+log = logging.getLogger(__name__)
+
+
+class Scores(NamedTuple):
+    """How a model does on some samples: shares of 1, and the mean loss."""
+
+    accuracy: float
+    macro_f1: float
+    loss: float
 
 
 @dataclass
@@ -18,16 +32,15 @@ class Run:
 
     Attributes:
         seed: of weights, order of samples and dropout.
-        accuracy: share of test samples classified right, before training and after each epoch.
-        loss: mean test loss, likewise.
+        scores: on the test samples, before training and after each epoch; where validation samples chose the
+            weights, the last entry once more is theirs.
         outcome: `finished`, or `crashed` with its `message`.
         checkpoints: weights at `start` (after injection), `middle` and `end`.
     """
 
     seed: int
-    accuracy: list[float] = field(default_factory=list)
-    loss: list[float] = field(default_factory=list)
-    outcome: str = "finished"
+    scores: list[Scores] = field(default_factory=list)
+    outcome: str = FINISHED
     message: str = ""
     checkpoints: dict[str, State] = field(default_factory=dict)
 
@@ -61,7 +74,8 @@ def train(model: nn.Module, plan: Plan) -> Run:
     try:
         _train(model, plan, run)
     except (DivergedError, RuntimeError, ValueError, IndexError) as error:
-        run.outcome, run.message = "crashed", f"{type(error).__name__}: {error}"
+        run.outcome, run.message = CRASHED, f"{type(error).__name__}: {error}"
+        log.info("seed %d crashed: %s", plan.seed, run.message)
     return run
 
 
@@ -71,8 +85,10 @@ def _train(model: nn.Module, plan: Plan, run: Run) -> None:
     optimiser = torch.optim.AdamW(
         model.parameters(), lr=plan.recipe.learning_rate, weight_decay=plan.recipe.weight_decay
     )
-    keep = {0: "start", plan.recipe.epochs // 2: "middle", plan.recipe.epochs: "end"}
-    for epoch in range(plan.recipe.epochs + 1):
+    epochs = plan.recipe.epochs
+    epoch_of = {"start": 0, "middle": epochs // 2, "end": epochs}
+    best = Best()
+    for epoch in range(epochs + 1):
         if epoch:
             model.train()
             for batch in plan.subject.batches(plan.task.train, plan.recipe.batch_size, order):
@@ -81,18 +97,52 @@ def _train(model: nn.Module, plan: Plan, run: Run) -> None:
                 if not loss.isfinite():
                     raise DivergedError(f"the loss is {loss.item()} in epoch {epoch}")
                 loss.backward()  # type: ignore[no-untyped-call]
+                _penalise(model, plan.recipe.l2)
                 optimiser.step()
-        accuracy, loss_value = evaluate(plan.subject, model, plan.task.test)
-        run.accuracy.append(accuracy)
-        run.loss.append(loss_value)
-        if epoch in keep:
-            run.checkpoints[keep[epoch]] = copy.deepcopy(model.state_dict())
+        scores = evaluate(plan.subject, model, plan.task.test)
+        run.scores.append(scores)
+        log.info("seed %d, epoch %d of %d: accuracy %.3f", plan.seed, epoch, epochs, scores.accuracy)
+        state = _state(model)
+        run.checkpoints |= {stage: state for stage, at in epoch_of.items() if at == epoch}
+        if plan.task.validation is not None:
+            best.offer(evaluate(plan.subject, model, plan.task.validation).loss, state)
+    if best.state:
+        model.load_state_dict(best.state)
+        run.checkpoints["end"] = best.state
+        run.scores.append(evaluate(plan.subject, model, plan.task.test))
+
+
+@dataclass
+class Best:
+    """The weights with the least validation loss so far."""
+
+    loss: float = float("inf")
+    state: State = field(default_factory=dict)
+
+    def offer(self, loss: float, state: State) -> None:
+        """Keep these weights if they are better."""
+        if loss < self.loss:
+            self.loss, self.state = loss, state
+
+
+def _penalise(model: nn.Module, l2: float) -> None:
+    for parameter in model.parameters():
+        if parameter.grad is not None:
+            parameter.grad.add_(parameter.detach(), alpha=l2)
+
+
+def _state(model: nn.Module) -> State:
+    return {name: value.detach().clone() for name, value in model.state_dict().items()}
 
 
 @torch.no_grad()
-def evaluate(subject: Subject, model: nn.Module, data: Batch) -> tuple[float, float]:
-    """Return accuracy and mean loss on `data`, the model in evaluation mode."""
+def evaluate(subject: Subject, model: nn.Module, data: Batch) -> Scores:
+    """Score a model in evaluation mode."""
     model.eval()
     outputs = subject.outputs(model, data)
-    right = outputs.argmax(dim=-1) == data["label"]
-    return right.double().mean().item(), subject.sample_losses(outputs, data).double().mean().item()
+    label, predicted = data["label"].cpu(), outputs.argmax(dim=-1).cpu()
+    return Scores(
+        accuracy=(predicted == label).double().mean().item(),
+        macro_f1=float(f1_score(label, predicted, average="macro", zero_division=0)),
+        loss=subject.sample_losses(outputs, data).double().mean().item(),
+    )

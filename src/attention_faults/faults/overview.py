@@ -1,0 +1,62 @@
+"""The catalogue of faults as a table: what each breaks, and where in each model it can, or why it cannot."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from attention_faults.faults.fault import places
+from attention_faults.faults.operator import Operator, catalogue
+from attention_faults.subjects.subject import Subject
+
+REQUIREMENTS = {
+    "heads": "several heads",
+    "cache": "a cache",
+    "earlier_queries": "earlier queries that count",
+}
+
+
+def catalogue_table(subjects: Mapping[str, Subject]) -> pd.DataFrame:
+    """Describe every operator.
+
+    Args:
+        subjects: models, by name.
+
+    Returns:
+        One row an operator, by category and root cause: its data, and a column for each subject with the
+        places where it applies, or why there is none.
+    """
+    models = {name: subject.build(subject.task(0), seed=0) for name, subject in subjects.items()}
+    rows = []
+    for operator in catalogue().values():
+        where = {
+            name: ", ".join(filter(None, places(operator, subject, models[name]))) or _why_not(operator)
+            for name, subject in subjects.items()
+        }
+        rows.append(
+            {
+                "operator": operator.id,
+                "category": operator.category,
+                "root_cause": operator.root_cause,
+                "mechanism": operator.mechanism,
+                "severities": ", ".join(f"{severity:g}" for severity in operator.severities),
+                "persists": operator.persists,
+                "at_fault": operator.truth,
+                **where,
+            }
+        )
+    table = pd.DataFrame(rows)
+    return table.sort_values(["category", "root_cause"], kind="stable", ignore_index=True)
+
+
+def _why_not(operator: Operator) -> str:
+    if operator.target == "training":
+        return "(no place: the training process)"
+    needs = []
+    if operator.kinds:
+        needs.append(f"attention of kind {' or '.join(operator.kinds)}")
+    needs += [REQUIREMENTS[requirement] for requirement in operator.requires]
+    if operator.target == "positions":
+        needs.append("position embeddings")
+    if operator.target == "feed_forward":
+        needs.append("a feed-forward network")
+    return f"(needs {', '.join(needs)})"

@@ -1,0 +1,111 @@
+"""What the configuration says is what is run, and every mistake in it has one clear error."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from attention_faults.errors import InputError
+from attention_faults.faults import campaign
+from attention_faults.faults.operator import catalogue
+from attention_faults.study import Curvature, FaultChoice, Model
+
+STUDY = Curvature(
+    models=["small"], reference=3, negatives=2, seeds=4, device="cpu", dtype="float32", threads=1
+)
+SMALL = {"heads": 2, "width": 8, "feed_forward": 8, "train_size": 20, "test_size": 10}
+
+
+def models(**settings):
+    return {"small": Model(**{"subject": "distilbert", "options": SMALL, **settings})}
+
+
+def chosen(*choices):
+    return models(faults=[FaultChoice(**choice) for choice in choices])
+
+
+SCALE = {"operator": "wrong_scale", "places": ["layer0"], "severities": [4.0]}
+
+
+def test_seeds_of_clean_kinds_and_mutants_are_disjoint_but_for_the_matched():
+    series = campaign.plan(chosen(SCALE), STUDY, seed=7)
+    seeds = {one.kind: set(one.seeds) for one in series}
+    assert {kind: len(found) for kind, found in seeds.items()} == {
+        "reference": 3, "negative": 2, "matched": 4, "faulty": 4
+    }  # fmt: skip
+    assert seeds["matched"] == seeds["faulty"]
+    assert len(seeds["reference"] | seeds["negative"] | seeds["matched"]) == 9
+
+
+def test_folders_are_named_after_operator_place_and_severity():
+    faults = [SCALE, {"operator": "labels_wrong", "places": [""], "severities": [0.2]}]
+    names = [series.name for series in campaign.plan(chosen(*faults), STUDY, seed=0)]
+    assert names == [
+        "reference", "negatives", "matched", "wrong_scale-layer0-4", "labels_wrong-training-0.2"
+    ]  # fmt: skip
+
+
+def test_model_without_faults_has_no_matched_runs():
+    assert [series.name for series in campaign.plan(models(), STUDY, seed=0)] == ["reference", "negatives"]
+
+
+def test_what_a_choice_leaves_open_stands_for_all():
+    series = campaign.plan(chosen({"operator": "wrong_scale"}), STUDY, seed=0)[3:]
+    severities = catalogue()["wrong_scale"].severities
+    assert [(one.place, one.severity) for one in series] == [
+        (place, severity) for place in ("layer0", "layer1") for severity in severities
+    ]
+
+
+def test_all_faults_are_every_operator_at_every_place():
+    series = campaign.plan(models(faults="all"), STUDY, seed=0)
+    operators = {one.operator for one in series}
+    assert {"wrong_scale", "positions_restart", "labels_wrong", "feed_forward_dropped"} <= operators
+    assert not operators & {"self_loops_lost", "cache_updated_twice"}
+    assert len({one.name for one in series}) == len(series)
+
+
+def test_explicit_choices_are_planned_without_loading_torch():
+    code = (
+        "import sys\n"
+        "from attention_faults.faults import campaign\n"
+        "from attention_faults import study\n"
+        "import yaml\n"
+        "settings = study.load(yaml.safe_load(open('config.yaml')))\n"
+        "assert campaign.plan(settings.models, settings.curvature, 0)\n"
+        "assert 'torch' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (chosen({"operator": "wrong_scal"}), "no fault operator `wrong_scal`; did you mean `wrong_scale`?"),
+        (chosen(SCALE, SCALE), "is chosen twice"),
+        ({}, "there is no model `small`"),
+        (models(subject="bert", faults="all"), "there is no subject `bert`"),
+        (models(options={"head": 2}, faults="all"), r"key `models.small.options.head`: unexpected keyword"),
+        (models(options={"heads": "two"}, faults="all"), r"options.heads`: input should be a valid integer"),
+        (models(options={"recipe": {"epoch": 3}}, faults="all"), r"options.recipe.epoch"),
+    ],
+)
+def test_mistakes_are_named(settings, message):
+    with pytest.raises(InputError, match=message.replace("?", r"\?")):
+        campaign.plan(settings, STUDY, seed=0)
+
+
+def test_options_are_those_of_the_subject():
+    subject = campaign.subject_of("small", models()["small"])
+    assert (subject.heads, subject.recipe.epochs) == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("folder", "path", "found"), [(None, "a/b", "a/b"), ("/data", "a/b", "/data/a/b"), ("/data", "/a", "/a")]
+)
+def test_relative_data_lie_below_the_data_folder(monkeypatch, folder, path, found):
+    monkeypatch.delenv("ATTENTION_FAULTS_DATA", raising=False)
+    if folder:
+        monkeypatch.setenv("ATTENTION_FAULTS_DATA", folder)
+    assert campaign.data_path(path) == Path(found)
