@@ -60,9 +60,9 @@ class Model(Settings):
     """A model under study: a subject, its options, its real data if it has any, and how it is broken."""
 
     subject: str
-    options: dict[str, Any] = Field({})
+    options: dict[str, Any] = Field(default={})
     data: str | None = None
-    faults: Literal["all"] | list[FaultChoice] = Field([])
+    faults: Literal["all"] | list[FaultChoice] = Field(default=[])
 
 
 class Curvature(Settings):

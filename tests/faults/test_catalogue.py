@@ -12,7 +12,7 @@ from attention_faults.faults.operator import catalogue
 from attention_faults.subjects.subject import Batch, Subject
 from attention_faults.subjects.training import Plan
 
-SUBJECTS = ["han", "graph_han", "distilbert", "decoder"]
+SUBJECTS = ["han", "graph_han", "cnn3d", "distilbert", "decoder"]
 
 
 @cache

@@ -26,7 +26,7 @@ def _with_mask(site: Site, change: Callable[[Tensor], Tensor]) -> AbstractContex
     root_cause="mask_application",
     truth="comparison",
     kinds=MASKED,
-    requires=("earlier_queries",),
+    requires=("mask",),
 )
 def mask_dropped(site: Site, severity: float, seed: int) -> AbstractContextManager[None]:
     """The mask is not applied."""
@@ -38,7 +38,7 @@ def mask_dropped(site: Site, severity: float, seed: int) -> AbstractContextManag
     root_cause="mask_application",
     truth="comparison",
     kinds=MASKED,
-    requires=("earlier_queries",),
+    requires=("mask",),
 )
 def mask_behind_softmax(site: Site, severity: float, seed: int) -> AbstractContextManager[None]:
     """The mask zeroes weights behind the softmax, so that they no longer sum to one."""
@@ -58,7 +58,7 @@ def mask_behind_softmax(site: Site, severity: float, seed: int) -> AbstractConte
     root_cause="mask_application",
     truth="comparison",
     kinds=("self", "causal_self"),
-    requires=("earlier_queries",),
+    requires=("mask",),
 )
 def mask_on_wrong_axis(site: Site, severity: float, seed: int) -> AbstractContextManager[None]:
     """The mask is broadcast over the keys in place of the queries."""
@@ -67,7 +67,13 @@ def mask_on_wrong_axis(site: Site, severity: float, seed: int) -> AbstractContex
     )
 
 
-@operator(category="attention_masking", root_cause="mask_generation", truth="comparison", kinds=MASKED)
+@operator(
+    category="attention_masking",
+    root_cause="mask_generation",
+    truth="comparison",
+    kinds=MASKED,
+    requires=("mask",),
+)
 def mask_inverted(site: Site, severity: float, seed: int) -> AbstractContextManager[None]:
     """The mask has the wrong polarity: only what should be hidden is seen."""
     return _with_mask(site, torch.logical_not)
@@ -79,7 +85,7 @@ def mask_inverted(site: Site, severity: float, seed: int) -> AbstractContextMana
     truth="comparison",
     kinds=MASKED,
     severities=(1.0, 2.0),
-    requires=("earlier_queries",),
+    requires=("mask",),
 )
 def mask_shifted(site: Site, severity: float, seed: int) -> AbstractContextManager[None]:
     """The mask is shifted by `severity` keys."""
@@ -92,7 +98,7 @@ def mask_shifted(site: Site, severity: float, seed: int) -> AbstractContextManag
     truth="comparison",
     kinds=MASKED,
     severities=(1.0, 4.0),
-    requires=("earlier_queries",),
+    requires=("mask",),
 )
 def mask_fill_too_small(site: Site, severity: float, seed: int) -> AbstractContextManager[None]:
     """Hidden scores are lowered by `severity` in place of being ruled out."""
@@ -107,7 +113,7 @@ def mask_fill_too_small(site: Site, severity: float, seed: int) -> AbstractConte
     truth="comparison",
     kinds=("causal_self",),
     severities=(1.0, 3.0),
-    requires=("earlier_queries",),
+    requires=("mask",),
 )
 def causal_mask_leaks(site: Site, severity: float, seed: int) -> AbstractContextManager[None]:
     """Each query sees `severity` keys of the future."""
@@ -146,7 +152,8 @@ def metapath_mixed_up(sites: list[Site], severity: float, seed: int) -> Abstract
     category="attention_masking",
     root_cause="dynamic_mask",
     truth="comparison",
-    kinds=("self", "cross", "additive"),  # no causal attention here has samples of several lengths
+    kinds=("self", "cross", "additive"),
+    requires=("mask",),
 )
 def mask_of_first_sample(site: Site, severity: float, seed: int) -> AbstractContextManager[None]:
     """The mask does not follow the lengths of a batch: that of the first sample serves all."""

@@ -91,6 +91,7 @@ def _applies(operator: Operator, site: Site) -> bool:
     has = {
         "heads": site.head_count > 1,
         "cache": site.cache is not None,
+        "mask": site.masked,
         "earlier_queries": not site.last_query_only,
     }
     return (not operator.kinds or site.kind in operator.kinds) and all(

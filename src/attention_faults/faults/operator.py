@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 Target = Literal["attention", "attentions", "positions", "block", "feed_forward", "training"]
-Requirement = Literal["heads", "cache", "earlier_queries"]
+Requirement = Literal["heads", "cache", "mask", "earlier_queries"]
 Truth = Literal["comparison", "output", "attention", "cache", "block", "none"]
 
 # roles of an attention's parameters that are at fault: what compares queries with keys, or what is averaged
@@ -33,7 +33,8 @@ class Operator:
             `block` outside attention (its parameters), a `feed_forward` (a `FeedForward`), or the `training`
             (a `Plan`).
         kinds: kinds of attention it applies to, or of which a model must have one; empty for any.
-        requires: what such an attention must have: several `heads`, a `cache`, `earlier_queries` that count.
+        requires: what such an attention must have: several `heads`, a `cache`, a `mask` that hides something,
+            `earlier_queries` than the last that count.
         severities: how hard; none of them is the correct value. 1.0 alone means that there are no degrees.
         persists: true when it stays in place during training; false when it changes the start only.
         truth: which components of its place are at fault; `none`: it has no place and serves detection only.

@@ -11,6 +11,7 @@ from attention_faults.subjects.subject import Subject
 REQUIREMENTS = {
     "heads": "several heads",
     "cache": "a cache",
+    "mask": "a mask that hides something",
     "earlier_queries": "earlier queries that count",
 }
 

@@ -92,7 +92,8 @@ class Site:
         components: parameters by role, those of query, key, value and output that exist.
         head_count: number of heads.
         cache: how it reads its cache, where it has one.
-        last_query_only: whether the loss depends on the last query alone, which may attend to every key.
+        last_query_only: whether the loss depends on the last query alone.
+        masked: whether any query on which the loss depends has keys that it may not attend to.
     """
 
     path: str
@@ -103,3 +104,4 @@ class Site:
     head_count: int
     cache: CacheReader | None = None
     last_query_only: bool = False
+    masked: bool = True

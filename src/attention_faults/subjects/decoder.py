@@ -185,7 +185,9 @@ class Decoder(Subject):
                 },
                 head_count=layer.attn.num_heads,
                 cache=layer.attn.cache_reader,
-                last_query_only=number == self.layers - 1,  # the classifier reads the last token
+                # the classifier reads the last token, which attends to all before it
+                last_query_only=number == self.layers - 1,
+                masked=number < self.layers - 1,
             )
             for number, layer in enumerate(network.transformer.h)
         ]
