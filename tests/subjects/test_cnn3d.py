@@ -1,11 +1,8 @@
 """The 3D convolutional network with cross-attention, its sources, and the task that needs its attention."""
 
-import copy
 import itertools
 import math
-import pickle
 import wave
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,6 +10,7 @@ import av
 import numpy as np
 import pytest
 import torch
+from support.small import SUBJECTS
 from torch import Tensor
 
 from attention_faults.errors import InputError
@@ -25,31 +23,12 @@ from attention_faults.subjects.cnn3d import (
     FeatureAttention,
     LatentAttention,
 )
-from attention_faults.subjects.subject import Batch, Recipe, Subject, Task
-from attention_faults.subjects.training import Plan, Run, train
+from attention_faults.subjects.subject import Batch, Task
+from attention_faults.subjects.training import Plan, train
 
-SMALL = Cnn3d(
-    channels=6,
-    width=8,
-    heads=2,
-    latents=3,
-    feed_forward=5,
-    frames=8,
-    size=9,
-    classes=3,
-    train_size=40,
-    test_size=24,
-    recipe=Recipe(epochs=2, batch_size=20, learning_rate=2e-3),
-)
+SMALL = SUBJECTS["cnn3d"]
+
 PLACES = 9  # of a frame of 9 x 9 pixels, after two convolutions
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
@@ -62,49 +41,10 @@ def model(task: Task) -> ClipClassifier:
     return SMALL.build(task, seed=0)
 
 
-def test_subject_is_registered_by_name():
-    assert Subject.registry["cnn3d"] is Cnn3d
-
-
-def test_blocks_hold_every_parameter_once(model):
-    blocks = SMALL.blocks(model)
-    in_blocks = [id(parameter) for block in blocks.values() for parameter in block]
-    assert sorted(in_blocks) == sorted(id(parameter) for parameter in model.parameters())
-    assert all(blocks.values())
-
-
 def test_every_block_is_trained(task, model):
     SMALL.loss(model, task.train).backward()
     for name, parameters in SMALL.blocks(model).items():
         assert any((parameter.grad != 0).any() for parameter in parameters), name
-
-
-def test_sites_name_their_owner_and_their_blocks(model):
-    blocks = SMALL.blocks(model)
-    sites = SMALL.sites(model)
-    assert [(site.layer, site.kind) for site in sites] == [("cross", "cross"), ("latent", "self")]
-    for site in sites:
-        assert model.get_submodule(site.path).attention is site.attention
-        assert list(site.components) == ["query", "key", "value", "output"]
-        for component, parameters in site.components.items():
-            assert [id(p) for p in parameters] == [id(p) for p in blocks[f"{site.layer}.{component}"]]
-
-
-@pytest.mark.parametrize("number", [0, 1])
-def test_replacing_a_step_acts_on_one_model_alone(number, task, model):
-    before = SMALL.outputs(model, task.test)
-    broken = copy.deepcopy(model)
-    attention = SMALL.sites(broken)[number].attention
-    attention.scale = lambda scores, scaling: scores
-    assert not torch.equal(SMALL.outputs(broken, task.test), before)
-    assert torch.equal(SMALL.outputs(model, task.test), before)
-    del attention.scale
-    assert torch.equal(SMALL.outputs(broken, task.test), before)
-
-
-def test_a_pickled_model_gives_the_same_outputs(task, model):
-    again = pickle.loads(pickle.dumps(model))
-    assert torch.equal(SMALL.outputs(again, task.test), SMALL.outputs(model, task.test))
 
 
 def test_cross_attention_to_the_latents_sees_nothing_of_the_clip(task, model):
@@ -280,61 +220,9 @@ def test_positions_are_named_by_their_blocks_and_can_be_broken(task, model):
     assert torch.equal(SMALL.outputs(model, task.test), before)
 
 
-def test_second_derivatives_are_those_of_central_differences(task):
-    model = SMALL.build(task, seed=1).double()
-    parameters = list(model.parameters())
-    batch = {name: tensor[:8] for name, tensor in task.train.items()}
-    batch["clip"] = batch["clip"].double()
-    generator = torch.Generator().manual_seed(0)
-
-    def gradient(*, differentiable: bool = False) -> tuple[Tensor, ...]:
-        return torch.autograd.grad(SMALL.loss(model, batch), parameters, create_graph=differentiable)
-
-    def shift(direction: list[Tensor], step: float) -> None:
-        with torch.no_grad():
-            for parameter, part in zip(parameters, direction, strict=True):
-                parameter.add_(step * part)
-
-    step = 1e-7  # the third derivative of a normalisation is large
-    for _ in range(3):
-        direction = [torch.randn(p.shape, generator=generator, dtype=p.dtype) for p in parameters]
-        product = torch.autograd.grad(gradient(differentiable=True), parameters, direction)
-        shift(direction, step)
-        ahead = gradient()
-        shift(direction, -2 * step)
-        behind = gradient()
-        shift(direction, step)
-        for exact, plus, minus in zip(product, ahead, behind, strict=True):
-            torch.testing.assert_close(exact, (plus - minus) / (2 * step), rtol=1e-5, atol=1e-7)
-
-
-def test_same_seed_gives_the_same_task_weights_and_training(task):
-    again = SMALL.task(seed=0)
-    for part in ("train", "test"):
-        _assert_same(getattr(task, part), getattr(again, part))
-    checkpoints = []
-    for _ in range(2):
-        run = train(SMALL.build(task, seed=3), Plan.of(SMALL, task, seed=3))
-        checkpoints.append(run.checkpoints)
-    for moment in ("start", "end"):
-        _assert_same(checkpoints[0][moment], checkpoints[1][moment])
-
-
 def _assert_same(one: Batch, other: Batch) -> None:
     assert one.keys() == other.keys()
     assert all(torch.equal(one[name], other[name]) for name in one)
-
-
-def test_other_seeds_give_other_tasks_and_weights(task):
-    assert not torch.equal(SMALL.task(seed=1).train["clip"], task.train["clip"])
-    one, other = (SMALL.build(task, seed) for seed in (0, 1))
-    assert not torch.equal(one.head.weight, other.head.weight)
-
-
-def test_building_leaves_the_global_generator_alone(task):
-    before = torch.get_rng_state()
-    SMALL.build(task, seed=5)
-    assert torch.equal(torch.get_rng_state(), before)
 
 
 @pytest.fixture
@@ -385,23 +273,6 @@ def test_no_image_is_in_both_training_and_test_clips(plain):
     assert len(train_images) == 3 * 16
     assert len(test_images) == 3 * 4
     assert not train_images & test_images
-
-
-def _run(*, uniform: bool) -> Run:
-    subject = Cnn3d()
-    task = subject.task(0)
-    model = subject.build(task, 0)
-    if uniform:
-        for site in subject.sites(model):
-            scores = site.attention.scores
-            site.attention.scores = lambda query, key, scores=scores: torch.zeros_like(scores(query, key))
-    return train(model, Plan.of(subject, task, 0))
-
-
-def test_task_is_learnt_with_attention_and_not_without():
-    clean, uniform = (_run(uniform=uniform).scores[-1].accuracy for uniform in (False, True))
-    assert clean >= 0.9
-    assert uniform <= clean - 0.15
 
 
 def _film(path: Path, brightness: list[int], codec: str = "ffv1", pixels: str = "gray") -> None:

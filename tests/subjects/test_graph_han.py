@@ -1,18 +1,18 @@
 """The Heterogeneous graph Attention Network, its symmetry, and the task that needs its attention."""
 
-import copy
 import dataclasses
 import math
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import scipy.io
 import torch
+from support.real_data import ACM, needs
+from support.small import SUBJECTS
 from torch import Tensor
 
 from attention_faults.errors import InputError
@@ -25,16 +25,10 @@ from attention_faults.subjects.graph_han import (
     SemanticAttention,
     neighbours,
 )
-from attention_faults.subjects.subject import Batch, Subject, Task
+from attention_faults.subjects.subject import Batch
 from attention_faults.subjects.training import Plan, train
 
-ROOT = Path(__file__).parents[2]
-DATA = Path(os.environ.get("ATTENTION_FAULTS_DATA", ROOT.parent / "shared" / "data"))
-ACM = DATA / "acm" / "ACM3025.mat"
-
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-SMALL = GraphHan(heads=2, size=3, semantic=4, communities=8, members=4, inputs=5)
+SMALL = SUBJECTS["graph_han"]
 
 
 @pytest.fixture(scope="module")
@@ -47,54 +41,12 @@ def model(task: GraphTask) -> HeterogeneousGraphAttentionNetwork:
     return SMALL.build(task, seed=0)
 
 
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def everything(task: GraphTask) -> Tensor:
     return torch.arange(len(task.features))
 
 
-def test_subject_is_registered_by_name() -> None:
-    assert Subject.registry["graph_han"] is GraphHan
-
-
-def test_blocks_hold_every_parameter_once(model: HeterogeneousGraphAttentionNetwork) -> None:
-    in_blocks = [id(parameter) for block in SMALL.blocks(model).values() for parameter in block]
-    assert sorted(in_blocks) == sorted(id(parameter) for parameter in model.parameters())
-
-
-def test_sites_name_their_owner_and_their_blocks(model: HeterogeneousGraphAttentionNetwork) -> None:
-    blocks = SMALL.blocks(model)
-    sites = SMALL.sites(model)
-    assert [site.layer for site in sites] == ["pap", "psp", "pvp", "semantic"]
-    for site in sites:
-        assert model.get_submodule(site.path).attention is site.attention
-        for component, parameters in site.components.items():
-            assert [id(p) for p in parameters] == [id(p) for p in blocks[f"{site.layer}.{component}"]]
-
-
 def test_state_holds_weights_and_no_data(model: HeterogeneousGraphAttentionNetwork) -> None:
     assert model.state_dict().keys() == dict(model.named_parameters()).keys()
-
-
-@pytest.mark.parametrize("number", range(4))
-def test_replacing_a_step_acts_on_one_model_alone(
-    number: int, task: GraphTask, model: HeterogeneousGraphAttentionNetwork
-) -> None:
-    before = SMALL.outputs(model, task.test)
-    broken = copy.deepcopy(model)
-    attention = SMALL.sites(broken)[number].attention
-    combine = attention.combine
-    attention.combine = lambda weights, value: 0 * combine(weights, value)  # type: ignore[method-assign]
-    assert not torch.equal(SMALL.outputs(broken, task.test), before)
-    assert torch.equal(SMALL.outputs(model, task.test), before)
-    del attention.combine
-    assert torch.equal(SMALL.outputs(broken, task.test), before)
 
 
 def test_weights_sum_to_one(task: GraphTask, model: HeterogeneousGraphAttentionNetwork) -> None:
@@ -183,60 +135,9 @@ def test_semantic_attention_is_that_of_the_paper_element_by_element() -> None:
         assert output[i] == pytest.approx(expected, abs=1e-12)
 
 
-def test_second_derivatives_are_those_of_central_differences(task: GraphTask) -> None:
-    model = SMALL.build(task, seed=1).double()
-    parameters = list(model.parameters())
-    generator = torch.Generator().manual_seed(0)
-
-    def gradient(*, differentiable: bool = False) -> tuple[Tensor, ...]:
-        return torch.autograd.grad(SMALL.loss(model, task.train), parameters, create_graph=differentiable)
-
-    def shift(direction: list[Tensor], step: float) -> None:
-        with torch.no_grad():
-            for parameter, part in zip(parameters, direction, strict=True):
-                parameter.add_(step * part)
-
-    step = 1e-6
-    for _ in range(3):
-        direction = [torch.randn(p.shape, generator=generator, dtype=p.dtype) for p in parameters]
-        product = torch.autograd.grad(gradient(differentiable=True), parameters, direction)
-        shift(direction, step)
-        ahead = gradient()
-        shift(direction, -2 * step)
-        behind = gradient()
-        shift(direction, step)
-        for exact, plus, minus in zip(product, ahead, behind, strict=True):
-            torch.testing.assert_close(exact, (plus - minus) / (2 * step), rtol=1e-5, atol=1e-7)
-
-
-def test_same_seed_gives_the_same_task_weights_and_training(task: GraphTask) -> None:
-    again = SMALL.task(seed=0)
-    for part in ("train", "test", "metapaths"):
-        _assert_same(getattr(task, part), getattr(again, part))
-    assert torch.equal(task.features, again.features)
-    states = []
-    for _ in range(2):
-        model = SMALL.build(task, seed=3)
-        states.append(train(model, Plan.of(SMALL, task, seed=3)).checkpoints)
-    for moment in ("start", "end"):
-        _assert_same(states[0][moment], states[1][moment])
-
-
 def _assert_same(one: Batch, other: Batch) -> None:
     assert one.keys() == other.keys()
     assert all(torch.equal(one[name], other[name]) for name in one)
-
-
-def test_other_seeds_give_other_tasks_and_weights(task: GraphTask) -> None:
-    assert not torch.equal(SMALL.task(seed=1).features, task.features)
-    one, other = (SMALL.build(task, seed) for seed in (0, 1))
-    assert not torch.equal(one.head.weight, other.head.weight)
-
-
-def test_building_leaves_the_global_generator_alone(task: GraphTask) -> None:
-    before = torch.get_rng_state()
-    SMALL.build(task, seed=5)
-    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_dropout_acts_in_training_only(task: GraphTask) -> None:
@@ -290,25 +191,6 @@ def test_making_the_task_writes_nothing_into_the_home_folder(tmp_path: Path) -> 
     assert list(tmp_path.iterdir()) == []
 
 
-def _accuracy(seed: int, *, uniform: bool) -> float:
-    subject = GraphHan()
-    task = subject.task(seed)
-    model = subject.build(task, seed)
-    if uniform:
-        for site in subject.sites(model):
-            scores = site.attention.scores
-            site.attention.scores = lambda query, key, scores=scores: (  # type: ignore[method-assign]
-                torch.zeros_like(scores(query, key))
-            )
-    return train(model, Plan.of(subject, task, seed)).scores[-1].accuracy
-
-
-def test_task_is_learnt_with_attention_and_not_without() -> None:
-    clean, uniform = (_accuracy(0, uniform=uniform) for uniform in (False, True))
-    assert clean >= 0.9
-    assert uniform <= clean - 0.15
-
-
 @pytest.fixture
 def acm(tmp_path: Path) -> Path:
     """Six papers in the form of the published file, neighbours asymmetric to tell sources from targets."""
@@ -358,7 +240,7 @@ def test_what_is_not_the_published_file_is_the_users_error(acm: Path, tmp_path: 
         SMALL.real_task(other, seed=0)
 
 
-@pytest.mark.skipif(not ACM.exists(), reason=f"{ACM} is not there")
+@needs(ACM)
 def test_published_papers_are_read_and_can_be_trained_on() -> None:
     task = SMALL.real_task(ACM, seed=0)
     assert task.features.shape == (3025, 1870)
@@ -368,9 +250,3 @@ def test_published_papers_are_read_and_can_be_trained_on() -> None:
     few = dataclasses.replace(task, metapaths={"pap": task.metapaths["pap"]})
     run = train(SMALL.build(few, seed=0), Plan.of(SMALL, few, seed=0))
     assert run.scores[-1].accuracy >= 0.6
-
-
-def test_a_task_of_another_subject_is_refused(task: GraphTask) -> None:
-    other = Task(task.train, task.test, task.classes, task.synthetic)
-    with pytest.raises(TypeError, match="nodes of a graph"):
-        SMALL.build(other, seed=0)

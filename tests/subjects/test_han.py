@@ -1,15 +1,14 @@
 """The Hierarchical Attention Network, its masks, and the task that needs its attention."""
 
-import copy
 import dataclasses
 import math
-import os
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from support.real_data import REVIEWS, needs
+from support.small import SUBJECTS
 from torch import Tensor, nn
 
 from attention_faults.errors import InputError
@@ -19,19 +18,12 @@ from attention_faults.subjects.han import (
     AdditiveAttention,
     DocumentTask,
     Encoder,
-    Han,
     HierarchicalAttentionNetwork,
 )
-from attention_faults.subjects.subject import Batch, Subject, Task
-from attention_faults.subjects.training import Plan, Run, train
+from attention_faults.subjects.subject import Batch
+from attention_faults.subjects.training import Plan, train
 
-ROOT = Path(__file__).parents[2]
-DATA = Path(os.environ.get("ATTENTION_FAULTS_DATA", ROOT.parent / "shared" / "data"))
-REVIEWS = DATA / "movie_reviews" / "movie_reviews.zip"
-
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-SMALL = Han(embedding=5, hidden=3, classes=3, weights=4, sentences=4, words=5, train_size=48, test_size=24)
+SMALL = SUBJECTS["han"]
 
 
 @pytest.fixture(scope="module")
@@ -42,47 +34,6 @@ def task() -> DocumentTask:
 @pytest.fixture
 def model(task: DocumentTask) -> HierarchicalAttentionNetwork:
     return SMALL.build(task, seed=0)
-
-
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-def test_subject_is_registered_by_name() -> None:
-    assert Subject.registry["han"] is Han
-
-
-def test_blocks_hold_every_parameter_once(model: HierarchicalAttentionNetwork) -> None:
-    in_blocks = [id(parameter) for block in SMALL.blocks(model).values() for parameter in block]
-    assert sorted(in_blocks) == sorted(id(parameter) for parameter in model.parameters())
-
-
-def test_sites_name_their_owner_and_their_blocks(model: HierarchicalAttentionNetwork) -> None:
-    blocks = SMALL.blocks(model)
-    sites = SMALL.sites(model)
-    assert [site.layer for site in sites] == ["word", "sentence"]
-    for site in sites:
-        assert model.get_submodule(site.path).attention is site.attention
-        for component, parameters in site.components.items():
-            assert [id(p) for p in parameters] == [id(p) for p in blocks[f"{site.layer}.{component}"]]
-
-
-@pytest.mark.parametrize("number", [0, 1])
-def test_replacing_a_step_acts_on_one_model_alone(
-    number: int, task: DocumentTask, model: HierarchicalAttentionNetwork
-) -> None:
-    before = SMALL.outputs(model, task.test)
-    broken = copy.deepcopy(model)
-    attention = SMALL.sites(broken)[number].attention
-    attention.combine = lambda weights, value: 0 * (weights @ value)  # type: ignore[method-assign]
-    assert not torch.equal(SMALL.outputs(broken, task.test), before)
-    assert torch.equal(SMALL.outputs(model, task.test), before)
-    del attention.combine
-    assert torch.equal(SMALL.outputs(broken, task.test), before)
 
 
 def test_weights_sum_to_one_and_leave_padding_out(
@@ -176,61 +127,9 @@ def test_attention_is_that_of_the_paper_element_by_element() -> None:
         assert output[row].tolist() == pytest.approx(expected, abs=1e-12)
 
 
-def test_second_derivatives_are_those_of_central_differences(task: DocumentTask) -> None:
-    model = SMALL.build(task, seed=1).double()
-    parameters = list(model.parameters())
-    batch = {name: tensor[:8] for name, tensor in task.train.items()}
-    generator = torch.Generator().manual_seed(0)
-
-    def gradient(*, differentiable: bool = False) -> tuple[Tensor, ...]:
-        return torch.autograd.grad(SMALL.loss(model, batch), parameters, create_graph=differentiable)
-
-    def shift(direction: list[Tensor], step: float) -> None:
-        with torch.no_grad():
-            for parameter, part in zip(parameters, direction, strict=True):
-                parameter.add_(step * part)
-
-    step = 1e-5
-    for _ in range(3):
-        direction = [torch.randn(p.shape, generator=generator, dtype=p.dtype) for p in parameters]
-        product = torch.autograd.grad(gradient(differentiable=True), parameters, direction)
-        shift(direction, step)
-        ahead = gradient()
-        shift(direction, -2 * step)
-        behind = gradient()
-        shift(direction, step)
-        for exact, plus, minus in zip(product, ahead, behind, strict=True):
-            torch.testing.assert_close(exact, (plus - minus) / (2 * step), rtol=1e-5, atol=1e-8)
-
-
-def test_same_seed_gives_the_same_task_weights_and_training(task: DocumentTask) -> None:
-    again = SMALL.task(seed=0)
-    for part in ("train", "test"):
-        _assert_same(getattr(task, part), getattr(again, part))
-    states = []
-    for _ in range(2):
-        model = SMALL.build(task, seed=3)
-        run = train(model, Plan.of(SMALL, task, seed=3))
-        states.append(run.checkpoints)
-    for moment in ("start", "end"):
-        _assert_same(states[0][moment], states[1][moment])
-
-
 def _assert_same(one: Batch, other: Batch) -> None:
     assert one.keys() == other.keys()
     assert all(torch.equal(one[name], other[name]) for name in one)
-
-
-def test_other_seeds_give_other_tasks_and_weights(task: DocumentTask) -> None:
-    assert not torch.equal(SMALL.task(seed=1).train["words"], task.train["words"])
-    one, other = (SMALL.build(task, seed) for seed in (0, 1))
-    assert not torch.equal(one.head.weight, other.head.weight)
-
-
-def test_building_leaves_the_global_generator_alone(task: DocumentTask) -> None:
-    before = torch.get_rng_state()
-    SMALL.build(task, seed=5)
-    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_label_is_the_class_of_the_one_weightiest_word(task: DocumentTask) -> None:
@@ -251,25 +150,6 @@ def test_mask_marks_the_words_and_padding_stands_at_the_end(task: DocumentTask) 
         steps = (mask if dimension == 2 else mask.any(dim=2)).int().diff(dim=dimension)
         assert (steps <= 0).all()
     assert mask.any(dim=2).sum(dim=1).unique().tolist() == [2, 3, 4]
-
-
-def _run(seed: int, *, uniform: bool) -> Run:
-    subject = Han()
-    task = subject.task(seed)
-    model = subject.build(task, seed)
-    if uniform:
-        for site in subject.sites(model):
-            scores = site.attention.scores
-            site.attention.scores = lambda query, key, scores=scores: (  # type: ignore[method-assign]
-                torch.zeros_like(scores(query, key))
-            )
-    return train(model, Plan.of(subject, task, seed))
-
-
-def test_task_is_learnt_with_attention_and_not_without() -> None:
-    clean, uniform = (_run(0, uniform=uniform).scores[-1].accuracy for uniform in (False, True))
-    assert clean >= 0.9
-    assert uniform <= clean - 0.15
 
 
 @pytest.fixture
@@ -331,7 +211,7 @@ def test_an_archive_without_one_polarity_is_the_users_error(tmp_path: Path) -> N
     assert len(caught.value.problems) == 1
 
 
-@pytest.mark.skipif(not REVIEWS.exists(), reason=f"{REVIEWS} is not there")
+@needs(REVIEWS)
 def test_published_reviews_are_read_and_can_be_trained_on() -> None:
     subject = dataclasses.replace(SMALL, sentences=6, words=8)
     task = subject.real_task(REVIEWS, seed=0)
@@ -347,9 +227,3 @@ def test_published_reviews_are_read_and_can_be_trained_on() -> None:
     run = train(subject.build(task, seed=0), plan)
     assert run.outcome == "finished"
     assert run.scores[-1].loss < run.scores[0].loss or run.scores[-1].accuracy > run.scores[0].accuracy
-
-
-def test_a_task_of_another_subject_is_refused(task: DocumentTask) -> None:
-    other = Task(task.train, task.test, task.classes, task.synthetic)
-    with pytest.raises(TypeError, match="classifies documents"):
-        SMALL.build(other, seed=0)

@@ -1,18 +1,14 @@
 """Two corpora of sentences, read as they are distributed."""
 
-import os
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from support.real_data import POLARITY, needs
 
 from attention_faults.errors import InputError
 from attention_faults.subjects import sentiment
-
-ROOT = Path(__file__).parents[2]
-DATA = Path(os.environ.get("ATTENTION_FAULTS_DATA", ROOT.parent / "shared" / "data"))
-POLARITY = DATA / "sentence_polarity" / "sentence_polarity.zip"
 
 
 @pytest.fixture
@@ -88,7 +84,7 @@ def test_a_folder_without_sst2_is_the_users_error(train, tmp_path):
         sentiment.read(tmp_path, seed=0)
 
 
-@pytest.mark.skipif(not POLARITY.exists(), reason=f"{POLARITY} is not there; set ATTENTION_FAULTS_DATA")
+@needs(POLARITY)
 def test_published_corpus_has_5331_sentences_of_each_polarity():
     sentences = sentiment.read(POLARITY, seed=0)
     assert np.bincount(sentences.labels).tolist() == [5331, 5331]
