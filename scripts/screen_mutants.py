@@ -20,4 +20,10 @@ tables.write(
     note=note,
 )
 tables.write(screened, snakemake.output.mutants, title="Verdict on every mutant", note=note)
+tables.write(
+    screened[screened["verdict"] == mutants.SURVIVING],
+    snakemake.output.surviving_mutants,
+    title="Silent faults: mutants that the task metric does not show",
+    note=note,
+)
 tables.write(scores, snakemake.output.mutation_scores, title="Mutation scores", note=note)

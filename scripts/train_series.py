@@ -4,15 +4,16 @@ from pathlib import Path
 
 from attention_faults import job
 from attention_faults.faults import campaign, execution
+from attention_faults.study import Model
 
 job.log_to(snakemake.log[0])
-series = snakemake.params.series
-subject = campaign.subject_of(series.model, snakemake.params.model)
-data = Path(snakemake.input.data) if snakemake.input.get("data") else None
+series = campaign.Series(**snakemake.params.series)
+model = Model(**snakemake.params.model)
+subject = campaign.subject_of(series.model, model)
 execution.execute(
     series,
     subject,
-    execution.task_of(subject, data, snakemake.params.seed),
+    campaign.task_of(subject, model, snakemake.params.seed),
     execution.Machine(**snakemake.params.machine),
     summary=Path(snakemake.output.summary),
     checkpoints=Path(snakemake.output.checkpoints),

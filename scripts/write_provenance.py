@@ -9,7 +9,7 @@ job.log_to(snakemake.log[0])
 provenance.write_json(snakemake.params.configuration, Path(snakemake.output.configuration))
 provenance.write(
     Path(snakemake.output.provenance),
-    {"dataset": provenance.of_dataset(snakemake.params.entry, Path(snakemake.input.records))},
+    {"dataset": {**snakemake.params.dataset, "sha256": provenance.sha256(Path(snakemake.input.records))}},
     snakemake.params.configuration,
     Path(snakemake.input.protocol),
 )

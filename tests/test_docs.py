@@ -35,8 +35,10 @@ def test_model_and_fault_of_the_page_work_together(monkeypatch: pytest.MonkeyPat
         assert sorted(in_blocks) == sorted(map(id, model.parameters()))
         new = CATALOGUE["positive_scores_too_large"]
         assert places(new, subject, model) == ["layer"]
-        for severity in new.severities:
-            check_effect(Fault(new.id, "layer", severity), model, plan, plan.task.test)
+        for operator in CATALOGUE.values():
+            for place in places(operator, subject, model):
+                for severity in operator.severities:
+                    check_effect(Fault(operator.id, place, severity), model, plan, plan.task.train)
         run = train(model, plan)
         assert run.outcome == "finished"
         assert run.scores[-1].loss < run.scores[0].loss

@@ -71,7 +71,7 @@ class Curvature(Settings):
     models: Annotated[list[str], Field(min_length=1)]
     reference: Runs
     negatives: Annotated[int, Field(ge=0, le=1000)]
-    seeds: Runs
+    seeds: Annotated[int, Field(ge=1, le=20)]  # an exact test tries all 2^seeds flips of signs
     device: Literal["cpu", "cuda", "auto"]
     dtype: Literal["float32", "float64"]
     threads: Count

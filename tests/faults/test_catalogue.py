@@ -1,5 +1,6 @@
 """No silent no-op: every operator, at every place and severity of every model under study."""
 
+import hashlib
 from collections.abc import Iterator
 from functools import cache
 
@@ -7,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from attention_faults.faults.fault import EVERYWHERE, Fault, check_effect, injected, places
+from attention_faults.faults.fault import EVERYWHERE, Fault, check_effect, fingerprint, injected, places
 from attention_faults.faults.operator import catalogue
 from attention_faults.subjects.subject import Batch, Subject
 from attention_faults.subjects.training import Plan
@@ -69,6 +70,8 @@ def test_only_the_blocks_at_fault_change_and_all_is_mended_on_exit(name: str, op
                 if not all(map(torch.equal, parameters, originals[block]))
             }
         assert touched <= injection.truth <= blocks.keys()
+        # a fault that changes the start only is a fault of parameters, and all blocks at fault have them
+        assert catalogue()[operator].persists or touched == injection.truth
         assert bool(injection.truth) == (catalogue()[operator].truth != "none")
     assert same(state_of(model), before)
     assert torch.equal(plan.subject.outputs(model, batch), outputs)
@@ -95,3 +98,30 @@ def test_fault_everywhere_has_the_truth_of_all_places(name: str) -> None:
             joint |= injection.truth
     with injected(Fault(entry.id, EVERYWHERE, severity), model, plan) as injection:
         assert injection.truth == joint
+
+
+@pytest.mark.parametrize("name", SUBJECTS)
+def test_no_two_faults_are_the_same(name: str) -> None:
+    plan, model, _ = studied(name)
+    seen: dict[bytes, Fault] = {}
+    for operator in catalogue():
+        for fault in faults(name, operator):
+            if not fault.place or "not_registered" in operator or operator == "block_not_trained":
+                continue  # a training process, or a gradient that stays away, is no matter of numbers
+            key = hashlib.sha256()
+            with injected(fault, model, plan) as injection:
+                for rows in (slice(32), slice(32, 64)):  # by chance one batch may start without padding
+                    batch = {name: tensor[rows] for name, tensor in plan.task.train.items()}
+                    for value in fingerprint(model, injection.plan, batch).values():
+                        key.update(value.numpy().tobytes())
+            assert key.digest() not in seen, f"{fault} is {seen[key.digest()]}"
+            seen[key.digest()] = fault
+
+
+@pytest.mark.parametrize("name", ["graph_han"])
+def test_metapaths_mixed_up_everywhere_each_take_the_next(name: str) -> None:
+    plan, model, _ = studied(name)
+    edges = [site.attention.edges for site in plan.subject.sites(model)[:3]]
+    with injected(Fault("metapath_mixed_up", EVERYWHERE, 1.0), model, plan):
+        mixed = [site.attention.edges for site in plan.subject.sites(model)[:3]]
+    assert [id(one) for one in mixed] == [id(edges[1]), id(edges[2]), id(edges[0])]

@@ -15,7 +15,7 @@ from attention_faults.faults.operator import CATALOGUE, Operator, catalogue
 from attention_faults.subjects.subject import Recipe
 
 CLEAN = Series("tiny", "reference", "reference", (1, 2))
-FAULTY = Series("tiny", "wrong_scale-attention-4", "faulty", (1, 2), "wrong_scale", "attention", 4.0)
+FAULTY = Series("tiny", "wrong_scale-attention-3", "faulty", (1, 2), "wrong_scale", "attention", 3.0)
 
 
 def executed(folder, series, subject=None, machine=None):
@@ -43,7 +43,7 @@ def test_same_series_gives_the_same_bytes(tmp_path, series):
 def test_summary_holds_the_fault_its_truth_and_the_scores_of_every_epoch(tmp_path):
     content = executed(tmp_path, FAULTY)
     assert content["truth"] == ["attention.key", "attention.query"]
-    assert [content[name] for name in ("operator", "place", "severity")] == ["wrong_scale", "attention", 4.0]
+    assert [content[name] for name in ("operator", "place", "severity")] == ["wrong_scale", "attention", 3.0]
     assert content["synthetic"] is True
     for run in content["runs"]:
         assert run["recipe"]["epochs"] == 2

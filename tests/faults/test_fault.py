@@ -1,6 +1,7 @@
 """A fault changes what it says it changes, nothing else, and nothing stays behind."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,8 +11,11 @@ from torch import nn
 from attention_faults.errors import InputError
 from attention_faults.faults import fault as faults
 from attention_faults.faults.fault import Fault, NoEffectError, check_effect, injected, places
-from attention_faults.faults.injection import changed, frozen, replaced
+from attention_faults.faults.injection import changed, replaced, unregistered
 from attention_faults.faults.operator import CATALOGUE, NOT_SHOWN, Operator, catalogue
+from attention_faults.faults.rounding import rounded
+from attention_faults.subjects.distilbert import DistilBert
+from attention_faults.subjects.subject import Recipe
 from attention_faults.subjects.training import Plan, train
 from attention_faults.taxonomy.codebook import ATTENTION_SPECIFIC, Codebook
 
@@ -72,7 +76,7 @@ def test_crash_of_a_faulty_run_is_a_result() -> None:
     with replaced(model.attention, normalise=lambda scores: scores / 0):
         run = train(model, plan)
     assert run.outcome == "crashed"
-    assert "the loss is nan in epoch 1" in run.message
+    assert "the test loss is nan after epoch 0" in run.message
 
 
 def test_operator_that_changes_nothing_fails_loudly(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,7 +95,7 @@ def test_operator_that_changes_nothing_fails_loudly(monkeypatch: pytest.MonkeyPa
     [
         (Fault("no_such", "attention", 1.0), "no fault operator `no_such`"),
         (Fault("wrong_scale", "attention", 1.0), r"has the severities \(.*\), not 1.0"),
-        (Fault("wrong_scale", "layer7", 4.0), "does not apply at `layer7`; it applies at `attention`"),
+        (Fault("wrong_scale", "layer7", 3.0), "does not apply at `layer7`; it applies at `attention`"),
         (Fault("causal_mask_leaks", "everywhere", 1.0), "it applies at no place of this model"),
     ],
 )
@@ -105,16 +109,18 @@ def test_fault_that_does_not_fit_is_refused(fault: Fault, message: str) -> None:
 def test_fault_everywhere_has_the_union_of_the_places_as_truth() -> None:
     plan = plan_of("self")
     model = plan.subject.build(plan.task, seed=1)
-    with injected(Fault("wrong_scale", faults.EVERYWHERE, 4.0), model, plan) as injection:
+    with injected(Fault("wrong_scale", faults.EVERYWHERE, 3.0), model, plan) as injection:
         assert injection.truth == {"attention.query", "attention.key"}
 
 
-def test_frozen_parameters_do_not_move_in_training() -> None:
+def test_unregistered_parameters_do_not_move_but_have_a_gradient() -> None:
     plan = plan_of("self")
     model = plan.subject.build(plan.task, seed=1)
     before = state_of(model)
-    with frozen(model.key.parameters()):
+    with unregistered(model.key.parameters()):
         train(model, plan)
+        gradient = torch.autograd.grad(plan.loss(model, plan.task.test), model.key.weight)[0]
+    assert gradient.abs().sum() > 0
     assert torch.equal(model.key.weight, before["key.weight"])
     assert not torch.equal(model.value.weight, before["value.weight"])
 
@@ -148,3 +154,48 @@ def test_every_attention_specific_root_cause_has_an_operator_or_a_reason(book: C
     }
     assert len(specific) == 25
     assert specific - shown == NOT_SHOWN.keys()
+
+
+def test_dropout_does_not_hide_a_fault_without_effect(monkeypatch: pytest.MonkeyPatch) -> None:
+    idle = {**vars(catalogue()["wrong_scale"]), "severities": (1.0,)}
+    monkeypatch.setitem(CATALOGUE, "wrong_scale", Operator(**idle))
+    subject = DistilBert(dropout=0.5, train_size=20, test_size=10)
+    plan = Plan.of(subject, subject.task(0), seed=1)
+    model = subject.build(plan.task, seed=1).train()
+    with pytest.raises(NoEffectError):
+        check_effect(Fault("wrong_scale", "layer0", 1.0), model, plan, plan.task.train)
+
+
+def test_to_crash_is_an_effect(monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = plan_of("self")
+    model = plan.subject.build(plan.task, seed=1)
+
+    def apply(site, severity, seed):
+        def fail(scores, scaling):
+            raise RuntimeError("shapes do not match")
+
+        return replaced(site.attention, scale=fail)
+
+    monkeypatch.setitem(
+        CATALOGUE, "broken", Operator(**{**vars(catalogue()["scale_missing"]), "apply": apply})
+    )
+    fault = Fault("broken", "attention", 1.0)
+    check_effect(fault, model, plan, plan.task.test)
+    with injected(fault, model, plan) as injection:
+        run = train(model, injection.plan)
+    assert (run.outcome, run.message) == ("crashed", "RuntimeError: shapes do not match")
+
+
+def test_rounding_keeps_what_is_smaller_than_any_step_finite() -> None:
+    tiny = torch.tensor([1e-43, 0.0, 1.0, 3.14159])
+    assert rounded(tiny, 7).isfinite().all()
+    assert rounded(tiny, 7)[3] == 3.140625  # 7 bits after the leading one
+
+
+def test_weights_that_end_as_no_number_are_a_crash() -> None:
+    plan = plan_of("self")
+    model = plan.subject.build(plan.task, seed=1)
+    one_step = replace(plan, recipe=Recipe(epochs=1, batch_size=64, learning_rate=1e30))
+    run = train(model, one_step)
+    assert run.outcome == "crashed"
+    assert "the test loss is" in run.message

@@ -11,20 +11,20 @@ from hypothesis import strategies as st
 from attention_faults.faults import mutants
 
 
-def enumerated_p(drops: list[float]) -> float:
+def enumerated_p(drops: list[int]) -> float:
     """Independent twin: try every sign."""
-    means = [
-        np.mean([sign * drop for sign, drop in zip(signs, drops, strict=True)])
+    sums = [
+        sum(sign * drop for sign, drop in zip(signs, drops, strict=True))
         for signs in product((1, -1), repeat=len(drops))
     ]
-    return float(np.mean([mean >= np.mean(drops) - 1e-12 for mean in means]))
+    return float(np.mean([total >= sum(drops) for total in sums]))
 
 
 @given(st.lists(st.integers(-100, 100), min_size=2, max_size=7))
 @settings(max_examples=60, deadline=None)
 def test_p_is_the_share_of_sign_flips_with_as_large_a_mean(drops):
     values = [drop / 100 for drop in drops]
-    assert mutants.sign_flip_p(np.array(values)) == pytest.approx(enumerated_p(values))
+    assert mutants.sign_flip_p(np.array(values)) == pytest.approx(enumerated_p(drops))
 
 
 def test_five_equal_drops_reach_one_in_thirty_two():
@@ -105,6 +105,7 @@ def test_mutation_score_leaves_out_crashed_and_undecided():
             "operator": list("opqrs"),
             "place": ["l0", "l0", "l1", "", "l0"],
             "verdict": ["killed", "killed", "surviving", "crashed", "undecided"],
+            "verdict_bh": ["killed", "surviving", "surviving", "crashed", "undecided"],
         }
     )
     scores = mutants.mutation_scores(table, {"a": 0.1, "b": 0.3})
@@ -112,6 +113,7 @@ def test_mutation_score_leaves_out_crashed_and_undecided():
     assert models.loc["a", "mutation_score"] == pytest.approx(2 / 3)
     assert np.isnan(models.loc["b", "mutation_score"])
     assert models.loc["a", ["killed", "surviving", "crashed", "undecided"]].tolist() == [2, 1, 1, 0]
+    assert models["killed_bh"].tolist() == [1, 0]
     assert models["false_kill_rate"].tolist() == pytest.approx([0.1, 0.3])
     categories = scores[scores["by"] == "category"].set_index("label")
     assert categories["mutation_score"].tolist() == [0.5, 1.0]

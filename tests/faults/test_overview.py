@@ -7,7 +7,10 @@ from attention_faults.subjects.han import Han
 
 
 def test_every_operator_stands_once_with_its_places_or_a_reason():
-    table = catalogue_table({"han": Han(), "distilbert": DistilBert()}).set_index("operator")
+    models = {
+        subject.name: (subject, subject.build(subject.task(0), seed=0)) for subject in (Han(), DistilBert())
+    }
+    table = catalogue_table(models).set_index("operator")
     assert sorted(table.index) == sorted(catalogue())
     assert table.loc["wrong_scale", "distilbert"] == "layer0, layer1"
     assert table.loc["wrong_scale", "han"] == "(needs attention of kind self or causal_self or cross)"

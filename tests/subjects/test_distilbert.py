@@ -5,11 +5,15 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
+from support.real_data import ROOT
 from support.small import SUBJECTS
 from torch import nn
 from transformers import BertTokenizer, DistilBertConfig, DistilBertForSequenceClassification
 
 from attention_faults.errors import InputError
+from attention_faults.faults.campaign import subject_of
+from attention_faults.study import Model
 from attention_faults.subjects import sentiment
 from attention_faults.subjects.distilbert import DistilBert, TokenTask
 from attention_faults.subjects.subject import Batch
@@ -113,8 +117,9 @@ def test_padding_holds_a_compound_that_contradicts(task):
 
 
 def test_full_size_is_the_published_one():
+    settings = yaml.safe_load((ROOT / "config/distilbert_full.yaml").read_text())
+    full = subject_of("full", Model(**settings["models"]["distilbert_full"]))
     published = DistilBertConfig()
-    full = DistilBert.full()
     assert (full.layers, full.heads, full.width) == (published.n_layers, published.n_heads, published.dim)
     assert (full.feed_forward, full.dropout) == (published.hidden_dim, published.dropout)
     assert full.initial_deviation == published.initializer_range

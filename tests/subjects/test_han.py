@@ -175,6 +175,14 @@ def test_reviews_are_split_by_seed_within_each_polarity(archive: Path) -> None:
     assert not torch.equal(one.train["words"], other.train["words"])
 
 
+def test_a_folder_is_read_like_the_archive(archive: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(archive) as file:
+        file.extractall(tmp_path)
+    one, other = (SMALL.real_task(path, seed=0) for path in (archive, tmp_path / "movie_reviews"))
+    for part in ("train", "test"):
+        assert all(torch.equal(getattr(one, part)[name], getattr(other, part)[name]) for name in one.train)
+
+
 def test_vocabulary_is_that_of_the_training_part(archive: Path) -> None:
     task = SMALL.real_task(archive, seed=0)
     assert task.vocabulary == 2 + 1 + 16  # padding and unknown; `a`; the own words of 16 training documents

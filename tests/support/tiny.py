@@ -81,4 +81,4 @@ class Tiny(Subject):
     def sites(self, model: nn.Module) -> list[Site]:
         roles = ("query", "key", "value", "output")
         components = {role: tuple(getattr(model, role).parameters()) for role in roles}
-        return [Site("", "attention", self.kind, model.attention, components, HEADS)]
+        return [Site("", "attention", self.kind, model.attention, components, HEADS, masked=True)]

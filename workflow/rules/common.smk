@@ -65,13 +65,13 @@ def table(name, category, home="results/{dataset}"):
     return {name: f"{stem}.csv", f"{name}_html": shown, f"{name}_tex": f"{stem}.tex"}
 
 
-def figure(name, category, home="results/{dataset}"):
+def figure(name, category, home="results/{dataset}", caption=None):
     """Outputs of one figure: `name` is the PNG, which the report shows."""
     stem = f"{home}/figures/{name}"
     shown = report(
         f"{stem}.png",
         category=category,
-        caption=f"../report/{name}.rst",
+        caption=f"../report/{caption or name}.rst",
         labels={"result": name.replace("_", " ") + ", figure"},
     )
     return {name: shown, f"{name}_svg": f"{stem}.svg", f"{name}_pdf": f"{stem}.pdf"}
@@ -85,6 +85,12 @@ def note_of(dataset):
 
 def note(wildcards):
     return note_of(wildcards.dataset)
+
+
+def described(wildcards):
+    """What provenance says of a dataset, in plain values: Snakemake compares no others."""
+    entry = DATASETS[wildcards.dataset]
+    return {name: getattr(entry, name) for name in ("name", "version", "licence", "population", "synthetic")}
 
 
 def records_file(wildcards):

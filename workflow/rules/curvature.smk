@@ -1,15 +1,24 @@
 # The curvature study: models trained clean and faulty, and which faults show in their task metric.
 
+import shutil
+from dataclasses import asdict
+
 CURVATURE = "results/curvature"
 MODELS = {name: STUDY.models[name] for name in STUDY.curvature.models}
+# what a model is, without its faults: plain values, since Snakemake compares no others
+BUILT = {name: model.model_dump(mode="json", exclude={"faults"}) for name, model in STUDY.models.items()}
+SERIES_VALUES = {key: asdict(series) for key, series in SERIES.items()}
+ON_GPU = STUDY.curvature.device == "cuda" or (STUDY.curvature.device == "auto" and shutil.which("nvidia-smi"))
 DATA = {name: str(campaign.data_path(model.data)) for name, model in MODELS.items() if model.data}
 CURVATURE_NOTE = " ".join(
     [f"Real data: {', '.join(DATA)}."] * bool(DATA)
     + [f"SYNTHETIC DATA: {', '.join(name for name in MODELS if name not in DATA)}."] * (len(DATA) < len(MODELS))
     + ["Verdicts screen each mutant alone, uncorrected for their number."]
 )
-CURVATURE_TABLES = ["catalogue", "runs", "clean_accuracies", "mutants", "mutation_scores"]
-CURVATURE_FIGURES = ["accuracy_drops", "mutation_score_by_category"]
+CURVATURE_TABLES = """
+catalogue plan runs clean_accuracies mutants surviving_mutants mutation_scores
+""".split()
+CURVATURE_FIGURES = [f"accuracy_drops_{model}" for model in MODELS] + ["mutation_score_by_category"]
 CURVATURE_RESULTS = expand(
     f"{CURVATURE}/tables/{{name}}{{format}}", name=CURVATURE_TABLES, format=TABLE_FORMATS
 ) + expand(f"{CURVATURE}/figures/{{name}}{{format}}", name=CURVATURE_FIGURES, format=FIGURE_FORMATS)
@@ -26,9 +35,31 @@ rule curvature:
         f"{CURVATURE}/provenance.json",
 
 
+rule plan_runs:
+    output:
+        **table("plan", "Models", CURVATURE),
+    log:
+        f"{CURVATURE}/logs/plan_runs.log",
+    benchmark:
+        f"{CURVATURE}/timings/plan_runs.tsv"
+    priority: 2
+    conda:
+        "../../environment.yml"
+    params:
+        code=MODEL_CODE,
+        series=list(SERIES_VALUES.values()),
+        models={name: BUILT[name] for name in MODELS},
+        seed=config["seed"],
+        note=CURVATURE_NOTE,
+    script:
+        "../../scripts/plan_runs.py"
+
+
 rule train_series:
     input:
         data=lambda wildcards: DATA.get(wildcards.model, []),
+        # mistakes in the configuration come out before anything is trained
+        plan=ancient(f"{CURVATURE}/tables/plan.csv"),
     output:
         summary=f"{CURVATURE}/runs/{{model}}/{{series}}/train.json",
         checkpoints=directory(f"{CURVATURE}/runs/{{model}}/{{series}}/checkpoints"),
@@ -38,13 +69,13 @@ rule train_series:
         f"{CURVATURE}/timings/train_series/{{model}}/{{series}}.tsv"
     threads: STUDY.curvature.threads
     resources:
-        gpu=int(STUDY.curvature.device != "cpu"),
+        gpu=int(bool(ON_GPU)),
     conda:
         "../../environment.yml"
     params:
         code=MODEL_CODE,
-        series=lambda wildcards: SERIES[wildcards.model, wildcards.series],
-        model=lambda wildcards: MODELS[wildcards.model],
+        series=lambda wildcards: SERIES_VALUES[wildcards.model, wildcards.series],
+        model=lambda wildcards: BUILT[wildcards.model],
         machine={name: config["curvature"][name] for name in ("device", "dtype", "threads")},
         seed=config["seed"],
     script:
@@ -62,7 +93,8 @@ rule describe_faults:
         "../../environment.yml"
     params:
         code=MODEL_CODE,
-        models=MODELS,
+        models={name: BUILT[name] for name in MODELS},
+        seed=config["seed"],
     script:
         "../../scripts/describe_faults.py"
 
@@ -74,6 +106,7 @@ rule screen_mutants:
         **table("runs", "Models", CURVATURE),
         **table("clean_accuracies", "Models", CURVATURE),
         **table("mutants", "Mutants", CURVATURE),
+        **table("surviving_mutants", "Mutants", CURVATURE),
         **table("mutation_scores", "Mutants", CURVATURE),
     log:
         f"{CURVATURE}/logs/screen_mutants.log",
@@ -89,20 +122,37 @@ rule screen_mutants:
         "../../scripts/screen_mutants.py"
 
 
-rule draw_mutants:
+rule draw_drops:
     input:
-        **{name: f"{CURVATURE}/tables/{name}.csv" for name in ("mutants", "mutation_scores", "runs")},
+        **{name: f"{CURVATURE}/tables/{name}.csv" for name in ("mutants", "runs")},
     output:
-        **figure("accuracy_drops", "Mutants", CURVATURE),
-        **figure("mutation_score_by_category", "Mutants", CURVATURE),
+        **figure("accuracy_drops_{model}", "Mutants", CURVATURE, caption="accuracy_drops"),
     log:
-        f"{CURVATURE}/logs/draw_mutants.log",
+        f"{CURVATURE}/logs/draw_drops/{{model}}.log",
     benchmark:
-        f"{CURVATURE}/timings/draw_mutants.tsv"
+        f"{CURVATURE}/timings/draw_drops/{{model}}.tsv"
     conda:
         "../../environment.yml"
     params:
         code=(MODEL_CODE, CODE),
         note=CURVATURE_NOTE,
     script:
-        "../../scripts/draw_mutants.py"
+        "../../scripts/draw_drops.py"
+
+
+rule draw_mutation_scores:
+    input:
+        f"{CURVATURE}/tables/mutation_scores.csv",
+    output:
+        **figure("mutation_score_by_category", "Mutants", CURVATURE),
+    log:
+        f"{CURVATURE}/logs/draw_mutation_scores.log",
+    benchmark:
+        f"{CURVATURE}/timings/draw_mutation_scores.tsv"
+    conda:
+        "../../environment.yml"
+    params:
+        code=(MODEL_CODE, CODE),
+        note=CURVATURE_NOTE,
+    script:
+        "../../scripts/draw_mutation_scores.py"

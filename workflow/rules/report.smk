@@ -61,7 +61,7 @@ rule write_provenance:
         "../../environment.yml"
     params:
         code=CODE,
-        entry=lambda wildcards: DATASETS[wildcards.dataset],
+        dataset=described,
         configuration=config,
     script:
         "../../scripts/write_provenance.py"
@@ -153,6 +153,7 @@ rule write_fault_docs:
         "../../environment.yml"
     params:
         code=MODEL_CODE,
-        models=STUDY.models,
+        models=BUILT,
+        seed=config["seed"],
     script:
         "../../scripts/write_fault_docs.py"

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from attention_faults.faults.injection import replaced
-from attention_faults.faults.operator import DOT_PRODUCT, EVERY_ATTENTION, SCORED, operator
+from attention_faults.faults.operator import DOT_PRODUCT, SCORED, operator
 from attention_faults.faults.rounding import rounded
 from attention_faults.subjects.attention import Site
 from attention_faults.subjects.edge_attention import EdgeAttention
@@ -17,7 +17,7 @@ from attention_faults.subjects.edge_attention import EdgeAttention
     category="attention_kernel",
     root_cause="feature_constraints",
     truth="comparison",
-    kinds=SCORED,
+    kinds=(*DOT_PRODUCT, "additive"),
     severities=(4.0, 2.0),
 )
 def tail_of_keys_ignored(site: Site, severity: float, seed: int) -> AbstractContextManager[None]:
@@ -73,6 +73,7 @@ def head_size_truncated(site: Site, severity: float, seed: int) -> AbstractConte
     root_cause="silent_fallback",
     truth="comparison",
     kinds=DOT_PRODUCT,
+    requires=("mask",),
 )
 def fallback_ignores_mask_and_scale(site: Site, severity: float, seed: int) -> AbstractContextManager[None]:
     """A fallback runs without notice and ignores the mask and the scale that it is given."""
@@ -83,15 +84,19 @@ def fallback_ignores_mask_and_scale(site: Site, severity: float, seed: int) -> A
     category="attention_kernel",
     root_cause="numerical_precision",
     truth="output",
-    kinds=EVERY_ATTENTION,
+    kinds=SCORED,
     severities=(7.0, 1.0),
 )
 def output_accumulated_narrowly(site: Site, severity: float, seed: int) -> AbstractContextManager[None]:
-    """The weighted sum is accumulated with `severity` bits of mantissa: 7 in bfloat16."""
+    """The weighted sum is accumulated by fours with `severity` bits of mantissa: 7 in bfloat16."""
     combine = site.attention.combine
 
     def narrow(weights: Tensor, value: Tensor) -> Tensor:
-        return rounded(combine(rounded(weights, severity), value), severity)
+        total: Tensor | None = None
+        for some, values in zip(torch.split(weights, 4, dim=-1), torch.split(value, 4, dim=-2), strict=True):
+            part = rounded(combine(some, values), severity)
+            total = part if total is None else rounded(total + part, severity)
+        return combine(weights, value) if total is None else total
 
     return replaced(site.attention, combine=narrow)
 
@@ -100,7 +105,7 @@ def output_accumulated_narrowly(site: Site, severity: float, seed: int) -> Abstr
     category="attention_kernel",
     root_cause="numerical_precision",
     truth="comparison",
-    kinds=SCORED,
+    kinds=(*DOT_PRODUCT, "additive"),
     severities=(2.0, 4.0),
 )
 def chunks_without_normaliser(site: Site, severity: float, seed: int) -> AbstractContextManager[None]:
@@ -108,7 +113,11 @@ def chunks_without_normaliser(site: Site, severity: float, seed: int) -> Abstrac
 
     def chunked(scores: Tensor) -> Tensor:
         chunks = scores.chunk(int(severity), dim=-1)
-        return torch.cat([chunk.softmax(dim=-1) / len(chunks) for chunk in chunks], dim=-1)
+        hidden = torch.finfo(scores.dtype).min / 2
+        seen = [(chunk > hidden).any(dim=-1, keepdim=True) for chunk in chunks]
+        count = torch.stack(seen).sum(dim=0).clamp(min=1)
+        weights = [chunk.softmax(dim=-1) * any_ / count for chunk, any_ in zip(chunks, seen, strict=True)]
+        return torch.cat(weights, dim=-1)
 
     return replaced(site.attention, normalise=chunked)
 
@@ -117,7 +126,7 @@ def chunks_without_normaliser(site: Site, severity: float, seed: int) -> Abstrac
     category="attention_kernel",
     root_cause="kernel_memory",
     truth="output",
-    kinds=SCORED,
+    kinds=("self", "cross", "additive", "graph_semantic"),
     severities=(1.0, 2.0),
 )
 def values_read_off_by_rows(site: Site, severity: float, seed: int) -> AbstractContextManager[None]:
@@ -131,17 +140,17 @@ def values_read_off_by_rows(site: Site, severity: float, seed: int) -> AbstractC
 @operator(
     category="attention_kernel",
     root_cause="kernel_memory",
-    truth="attention",
+    truth="memory",
     kinds=("self", "cross"),
     severities=(2.0, 4.0),
 )
 def keys_read_with_wrong_stride(site: Site, severity: float, seed: int) -> AbstractContextManager[None]:
-    """Keys and values are read with stride `severity` in place of 1, from the start again at the end."""
+    """Keys and values are read with too small a stride: each row `severity` times, the last ones never."""
     heads = site.attention.heads
 
     def strided(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         query, key, value = heads(query, key, value)
-        row = torch.arange(key.shape[-2], device=key.device) * int(severity) % key.shape[-2]
+        row = torch.arange(key.shape[-2], device=key.device) // int(severity)
         return query, key[..., row, :], value[..., row, :]
 
     return replaced(site.attention, heads=strided)

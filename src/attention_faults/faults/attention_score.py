@@ -16,7 +16,7 @@ from attention_faults.subjects.attention import Site
     root_cause="normalization",
     truth="comparison",
     kinds=DOT_PRODUCT,
-    severities=(0.1, 4.0, 16.0),
+    severities=(0.1, 3.0, 16.0),
 )
 def wrong_scale(site: Site, severity: float, seed: int) -> AbstractContextManager[None]:
     """Scores are divided by `severity` times the square root of the head size in place of that root."""
@@ -54,7 +54,12 @@ def softmax_twice(site: Site, severity: float, seed: int) -> AbstractContextMana
     return replaced(site.attention, normalise=lambda scores: normalise(normalise(scores)))
 
 
-@operator(category="attention_score", root_cause="normalization", truth="comparison", kinds=SCORED)
+@operator(
+    category="attention_score",
+    root_cause="normalization",
+    truth="comparison",
+    kinds=(*DOT_PRODUCT, "additive"),
+)
 def softmax_over_batch(site: Site, severity: float, seed: int) -> AbstractContextManager[None]:
     """The softmax runs over the samples of the batch, so that samples share their weights."""
     return replaced(site.attention, normalise=lambda scores: scores.softmax(dim=0))
@@ -77,13 +82,6 @@ def temperature_wrong(site: Site, severity: float, seed: int) -> AbstractContext
 def softmax_over_whole_graph(site: Site, severity: float, seed: int) -> AbstractContextManager[None]:
     """The softmax runs over all edges of the graph in place of those of each node."""
     return replaced(site.attention, normalise=lambda scores: scores.softmax(dim=-1))
-
-
-@operator(category="attention_score", root_cause="implementation", truth="comparison", kinds=("self",))
-def query_and_key_swapped(site: Site, severity: float, seed: int) -> AbstractContextManager[None]:
-    """Query and key change places in the product, which transposes the scores."""
-    scores = site.attention.scores
-    return replaced(site.attention, scores=lambda query, key: scores(key, query))
 
 
 @operator(

@@ -3,7 +3,7 @@
 from contextlib import AbstractContextManager
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from attention_faults.faults.injection import replaced
 from attention_faults.faults.operator import EVERY_ATTENTION, SCORED, operator
@@ -12,13 +12,19 @@ from attention_faults.subjects.attention import Site
 
 @operator(category="attention_variant", root_cause="dynamic_dispatch", truth="comparison", kinds=SCORED)
 def linear_attention_dispatched(site: Site, severity: float, seed: int) -> AbstractContextManager[None]:
-    """Linear attention is picked in place of softmax attention: positive scores, normalised by their sum."""
+    """Linear attention (Katharopoulos et al. 2020, equation 7) is picked in place of softmax attention."""
+    scores = site.attention.scores
 
     def linear(scores: Tensor) -> Tensor:
-        positive = torch.nn.functional.elu(scores.clamp(min=-50)) + 1
-        return positive / positive.sum(dim=-1, keepdim=True)
+        positive = scores.clamp(min=0)  # what is hidden is far below
+        return positive / positive.sum(dim=-1, keepdim=True).clamp(min=torch.finfo(scores.dtype).tiny)
 
-    return replaced(site.attention, normalise=linear)
+    def features(states: Tensor) -> Tensor:
+        return nn.functional.elu(states) + 1
+
+    return replaced(
+        site.attention, scores=lambda query, key: scores(features(query), features(key)), normalise=linear
+    )
 
 
 @operator(
@@ -77,23 +83,11 @@ def causal_in_place_of_bidirectional(site: Site, severity: float, seed: int) -> 
 
 
 @operator(
-    category="attention_variant", root_cause="variant_configuration", truth="comparison", kinds=("cross",)
-)
-def cross_attention_sees_first_frames_only(
-    site: Site, severity: float, seed: int
-) -> AbstractContextManager[None]:
-    """Cross attention is set up for a shorter source: the second half of the keys is never seen."""
-    mask = site.attention.mask
-
-    def first_half(scores: Tensor, allowed: Tensor) -> Tensor:
-        keys = allowed.shape[-1]
-        return mask(scores, allowed & (torch.arange(keys, device=allowed.device) < (keys + 1) // 2))
-
-    return replaced(site.attention, mask=first_half)
-
-
-@operator(
-    category="attention_variant", root_cause="variant_configuration", truth="attention", kinds=("cross",)
+    category="attention_variant",
+    root_cause="variant_configuration",
+    truth="attention",
+    kinds=("cross",),
+    requires=("source",),
 )
 def self_in_place_of_cross_attention(site: Site, severity: float, seed: int) -> AbstractContextManager[None]:
     """Self attention is set up in place of cross attention: the other sequence is never read."""

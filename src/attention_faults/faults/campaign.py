@@ -9,13 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 from pydantic import TypeAdapter, ValidationError
 
 from attention_faults.errors import InputError, nearest, shown
 from attention_faults.study import Curvature, FaultChoice, Model
 
 if TYPE_CHECKING:
-    from attention_faults.subjects.subject import Subject
+    from torch import nn
+
+    from attention_faults.subjects.subject import Subject, Task
 
 REFERENCE, NEGATIVE, MATCHED, FAULTY = "reference", "negative", "matched", "faulty"
 DATA_FOLDER = "ATTENTION_FAULTS_DATA"
@@ -48,7 +51,7 @@ class Series:
 
 
 def plan(models: Mapping[str, Model], study: Curvature, seed: int) -> list[Series]:
-    """List all series of a study.
+    """List all series of a study; `check` says whether they can be run.
 
     Args:
         models: the models that the configuration defines.
@@ -56,7 +59,7 @@ def plan(models: Mapping[str, Model], study: Curvature, seed: int) -> list[Serie
         seed: of the study; those of the runs follow from it.
 
     Raises:
-        InputError: if a model, subject, operator or place is unknown, or an operator is chosen twice.
+        InputError: if a model is unknown, or a fault is chosen twice.
     """
     unknown = [name for name in study.models if name not in models]
     if unknown:
@@ -74,7 +77,7 @@ def _of_model(name: str, model: Model, study: Curvature, seed: int) -> Iterator[
     yield Series(name, REFERENCE, REFERENCE, seeds(0, study.reference))
     if study.negatives:
         yield Series(name, "negatives", NEGATIVE, seeds(1, study.negatives))
-    faults = list(_faults(name, model))
+    faults = list(_faults(name, model, seed))
     if len(set(faults)) < len(faults):
         twice = next(fault for fault in faults if faults.count(fault) > 1)
         raise InputError(f"configuration: key `models.{name}.faults`: {twice} is chosen twice")
@@ -85,32 +88,64 @@ def _of_model(name: str, model: Model, study: Curvature, seed: int) -> Iterator[
         yield Series(name, folder, FAULTY, seeds(2, study.seeds), operator, place, severity)
 
 
-def _faults(name: str, model: Model) -> Iterator[tuple[str, str, float]]:
+def _faults(name: str, model: Model, seed: int) -> Iterator[tuple[str, str, float]]:
     choices = [FaultChoice(operator="all")] if model.faults == "all" else model.faults
     for choice in choices:
         if choice.places is not None and choice.severities is not None and choice.operator != "all":
             yield from ((choice.operator, p, s) for p in choice.places for s in choice.severities)
         else:
-            yield from _open(name, model, choice)
+            yield from _open(name, model, choice, seed)
 
 
-def _open(name: str, model: Model, choice: FaultChoice) -> Iterator[tuple[str, str, float]]:
+def _open(name: str, model: Model, choice: FaultChoice, seed: int) -> Iterator[tuple[str, str, float]]:
     """Fill in what a choice leaves open, which takes the model and the catalogue."""
     from attention_faults.faults import fault, operator  # noqa: PLC0415 - they load torch
 
     catalogue = operator.catalogue()
     if choice.operator != "all" and choice.operator not in catalogue:
-        raise InputError(
-            f"configuration: key `models.{name}.faults`: there is no fault operator "
-            f"`{shown(choice.operator)}`{nearest(choice.operator, catalogue)}"
-        )
-    subject = subject_of(name, model)
-    network = subject.build(subject.task(0), seed=0)
+        raise InputError(f"configuration: key `models.{name}.faults`: {fault.unknown(choice.operator)}")
+    subject, network = network_of(name, model, seed)
     chosen: Iterable[Any] = catalogue.values() if choice.operator == "all" else [catalogue[choice.operator]]
     for entry in chosen:
         for place in choice.places or fault.places(entry, subject, network):
             for severity in choice.severities or entry.severities:
                 yield entry.id, place, severity
+
+
+def check(models: Mapping[str, Model], planned: Iterable[Series], seed: int) -> None:
+    """Make sure that every model can be built, and that every fault applies where it is wanted.
+
+    Raises:
+        InputError: with all that is wrong.
+    """
+    from attention_faults.faults import fault  # noqa: PLC0415 - it loads torch
+
+    problems: list[str] = []
+    faulty = [series for series in planned if series.kind == FAULTY]
+    for name, model in models.items():
+        try:
+            subject, network = network_of(name, model, seed)
+        except InputError as error:
+            problems += error.problems
+            continue
+        for series in faulty:
+            if series.model == name:
+                wanted = fault.Fault(series.operator, series.place, series.severity)
+                try:
+                    fault.find(wanted, subject, network)
+                except InputError as error:
+                    problems += [f"configuration: key `models.{name}.faults`: {p}" for p in error.problems]
+    if problems:
+        raise InputError(problems)
+
+
+def counts(planned: Iterable[Series]) -> pd.DataFrame:
+    """Count runs: one row a model and kind, and the sum."""
+    rows = [(series.model, series.kind, 1, len(series.seeds)) for series in planned]
+    table = pd.DataFrame(rows, columns=["model", "kind", "series", "runs"])
+    table = table.groupby(["model", "kind"], sort=False, as_index=False).sum()
+    total = pd.DataFrame([("all", "all", table["series"].sum(), table["runs"].sum())], columns=table.columns)
+    return pd.concat([table, total], ignore_index=True)
 
 
 def data_path(path: str) -> Path:
@@ -126,13 +161,27 @@ def subject_of(name: str, model: Model) -> "Subject":
     """
     from attention_faults.subjects.subject import Subject  # noqa: PLC0415 - it loads torch
 
-    kind = Subject.named(model.subject)
+    try:
+        kind = Subject.named(model.subject)
+    except InputError as error:
+        raise InputError(f"configuration: key `models.{name}.subject`: {error.problems[0]}") from None
     try:
         subject: Subject = TypeAdapter(kind).validate_python(model.options)
     except ValidationError as error:
         raise InputError(
-            f"configuration: key `models.{name}.options.{'.'.join(map(str, problem['loc']))}`: "
-            f"{problem['msg'][0].lower()}{problem['msg'][1:]}, found `{shown(problem['input'])}`"
+            f"configuration: key `{'.'.join(['models', name, 'options', *map(str, problem['loc'])])}`: "
+            f"{problem['msg'].removeprefix('Value error, ')}, found `{shown(problem['input'])}`"
             for problem in error.errors()
         ) from None
     return subject
+
+
+def task_of(subject: "Subject", model: Model, seed: int) -> "Task":
+    """Read the model's real data, or make the embedded task, which is synthetic."""
+    return subject.real_task(data_path(model.data), seed) if model.data else subject.task(seed)
+
+
+def network_of(name: str, model: Model, seed: int) -> tuple["Subject", "nn.Module"]:
+    """Make a model's subject, and a network for its task."""
+    subject = subject_of(name, model)
+    return subject, subject.build(task_of(subject, model, seed), seed)

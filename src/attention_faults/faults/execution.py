@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 from safetensors.torch import load_file, save
 
+from attention_faults.errors import InputError
 from attention_faults.faults.campaign import FAULTY, NEGATIVE, Series
 from attention_faults.faults.fault import Fault, Injection, check_effect, injected
 from attention_faults.files import replacing
@@ -31,9 +32,17 @@ class Machine:
 
     @property
     def torch_device(self) -> torch.device:
-        """The device, with `auto` resolved."""
-        found = "cuda" if torch.cuda.is_available() else "cpu"
-        return torch.device(found if self.device == "auto" else self.device)
+        """The device, with `auto` resolved.
+
+        Raises:
+            InputError: if there is no GPU although one is demanded.
+        """
+        available = torch.cuda.is_available()
+        if self.device == "cuda" and not available:
+            raise InputError(
+                "configuration: key `curvature.device`: there is no GPU here; `auto` takes the CPU"
+            )
+        return torch.device("cuda" if self.device != "cpu" and available else "cpu")
 
     @property
     def torch_dtype(self) -> torch.dtype:
@@ -52,11 +61,6 @@ class Machine:
 
         validation = None if task.validation is None else held(task.validation)
         return replace(task, train=held(task.train), test=held(task.test), validation=validation)
-
-
-def task_of(subject: Subject, data: Path | None, seed: int) -> Task:
-    """Read the real data, or make the embedded task, which is synthetic."""
-    return subject.real_task(data, seed) if data else subject.task(seed)
 
 
 def retuned(recipe: Recipe, seed: int) -> Recipe:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from attention_faults.errors import InputError, nearest
+from attention_faults.errors import InputError, nearest, shown
 from attention_faults.faults.operator import TRUTH_COMPONENTS, Operator, catalogue
 from attention_faults.subjects.attention import Site
 from attention_faults.subjects.subject import Batch, Subject
-from attention_faults.subjects.training import Plan
+from attention_faults.subjects.training import CRASHES, Plan
 
 EVERYWHERE = "everywhere"
 
@@ -90,9 +90,11 @@ def places(operator: Operator, subject: Subject, model: nn.Module) -> list[str]:
 def _applies(operator: Operator, site: Site) -> bool:
     has = {
         "heads": site.head_count > 1,
+        "value": "value" in site.components,
         "cache": site.cache is not None,
         "mask": site.masked,
         "earlier_queries": not site.last_query_only,
+        "source": hasattr(site.attention, "source"),
     }
     return (not operator.kinds or site.kind in operator.kinds) and all(
         has[need] for need in operator.requires
@@ -109,6 +111,31 @@ def truth(operator: Operator, site: Site) -> frozenset[str]:
     return frozenset(f"{site.layer}.{role}" for role in roles or site.components)
 
 
+def unknown(operator: str) -> str:
+    """Say that there is no such operator."""
+    return f"there is no fault operator `{shown(operator)}`{nearest(operator, catalogue())}"
+
+
+def find(fault: Fault, subject: Subject, model: nn.Module) -> tuple[Operator, list[Spot]]:
+    """Find the operator of a fault and the spots that it breaks.
+
+    Raises:
+        InputError: if the operator is unknown, or does not apply at that place with that severity.
+    """
+    operator = catalogue().get(fault.operator)
+    if operator is None:
+        raise InputError(unknown(fault.operator))
+    if fault.severity not in operator.severities:
+        raise InputError(f"`{operator.id}` has the severities {operator.severities}, not {fault.severity}")
+    possible = spots(operator, subject, model)
+    everywhere = fault.place == EVERYWHERE and operator.target != "training"
+    chosen = [spot for place, spot in possible.items() if everywhere or place == fault.place]
+    if not chosen:
+        known = ", ".join(f"`{place}`" for place in possible) or "no place of this model"
+        raise InputError(f"`{operator.id}` does not apply at `{shown(fault.place)}`; it applies at {known}")
+    return operator, chosen
+
+
 @contextmanager
 def injected(fault: Fault, model: nn.Module, plan: Plan) -> Iterator[Injection]:
     """Break a model, or the plan of its training, and mend it on exit.
@@ -116,41 +143,32 @@ def injected(fault: Fault, model: nn.Module, plan: Plan) -> Iterator[Injection]:
     Raises:
         InputError: if the operator is unknown, or does not apply at that place with that severity.
     """
-    operator = catalogue().get(fault.operator)
-    if operator is None:
-        raise InputError(
-            f"there is no fault operator `{fault.operator}`{nearest(fault.operator, catalogue())}"
-        )
-    if fault.severity not in operator.severities:
-        raise InputError(f"`{operator.id}` has the severities {operator.severities}, not {fault.severity}")
-    possible = spots(operator, plan.subject, model)
-    everywhere = fault.place == EVERYWHERE and operator.target != "training"
-    chosen = (
-        list(possible.values())
-        if everywhere
-        else [possible[place] for place in possible if place == fault.place]
-    )
-    if not chosen:
-        known = ", ".join(f"`{place}`" for place in possible) or "no place of this model"
-        raise InputError(f"`{operator.id}` does not apply at `{fault.place}`; it applies at {known}")
+    operator, chosen = find(fault, plan.subject, model)
     with ExitStack() as stack:
         if operator.target == "training":
             yield Injection(stack.enter_context(operator.apply(plan, fault.severity, plan.seed)), frozenset())
         else:
-            for spot in chosen:
-                stack.enter_context(operator.apply(spot.target, fault.severity, plan.seed))
+            # all are prepared before any takes effect: one may read what another changes
+            for change in [operator.apply(spot.target, fault.severity, plan.seed) for spot in chosen]:
+                stack.enter_context(change)
             yield Injection(plan, frozenset().union(*(spot.truth for spot in chosen)))
 
 
 def check_effect(fault: Fault, model: nn.Module, plan: Plan, batch: Batch) -> None:
     """Make sure that a fault changes parameters, outputs, gradients or the plan, right after injection.
 
+    The model is left in evaluation mode: dropout would differ between any two calls.
+
     Raises:
-        NoEffectError: if it changes nothing.
+        NoEffectError: if it changes nothing. To crash is an effect.
     """
-    before = _fingerprint(model, plan, batch)
+    model.eval()
+    before = fingerprint(model, plan, batch)
     with injected(fault, model, plan) as injection:
-        after = _fingerprint(model, injection.plan, batch)
+        try:
+            after = fingerprint(model, injection.plan, batch)
+        except CRASHES:
+            return
         same_plan = injection.plan.recipe == plan.recipe and _equal(
             injection.plan.task.train, plan.task.train
         )
@@ -158,14 +176,14 @@ def check_effect(fault: Fault, model: nn.Module, plan: Plan, batch: Batch) -> No
         raise NoEffectError(f"`{fault.operator}` at `{fault.place}` changes nothing in `{plan.subject.name}`")
 
 
-def _fingerprint(model: nn.Module, plan: Plan, batch: Batch) -> dict[str, Tensor]:
-    """Parameters, outputs and gradients of the loss; a missing gradient is an empty tensor."""
+def fingerprint(model: nn.Module, plan: Plan, batch: Batch) -> dict[str, Tensor]:
+    """Copy parameters, outputs and the gradient that an optimiser sees; what it misses is an empty tensor."""
     found = {name: value.detach().clone() for name, value in model.state_dict().items()}
-    named = dict(model.named_parameters())
-    trained = {name: parameter for name, parameter in named.items() if parameter.requires_grad}
-    gradients = torch.autograd.grad(plan.loss(model, batch), list(trained.values()), allow_unused=True)
-    for name, gradient in zip(trained, gradients, strict=True):
-        found[f"gradient of {name}"] = torch.empty(0) if gradient is None else gradient
+    model.zero_grad()
+    plan.loss(model, batch).backward()  # type: ignore[no-untyped-call]
+    for name, parameter in model.named_parameters():
+        found[f"gradient of {name}"] = torch.empty(0) if parameter.grad is None else parameter.grad.clone()
+    model.zero_grad()
     found["outputs"] = plan.subject.outputs(model, batch).detach()
     return found
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from attention_faults.faults.injection import changed, frozen, hooked, replaced
+from attention_faults.faults.injection import changed, hooked, replaced, unregistered
 from attention_faults.faults.operator import operator
 from attention_faults.subjects.subject import Batch, FeedForward
 from attention_faults.subjects.training import Plan
@@ -41,11 +41,12 @@ def trained_too_short(plan: Plan, severity: float, seed: int) -> AbstractContext
 
 
 @operator(
-    category="training", root_cause="optimiser", truth="none", target="training", severities=(10.0, 100.0)
+    category="training", root_cause="optimiser", truth="none", target="training", severities=(0.03, 0.3)
 )
 def weight_decay_excessive(plan: Plan, severity: float, seed: int) -> AbstractContextManager[Plan]:
-    """Weights decay by `severity`, which no gradient can balance."""
-    return _planned(replace(plan, recipe=replace(plan.recipe, weight_decay=severity)))
+    """Weights lose `severity` of themselves in every step."""
+    decay = severity / plan.recipe.learning_rate
+    return _planned(replace(plan, recipe=replace(plan.recipe, weight_decay=decay)))
 
 
 @operator(
@@ -74,8 +75,8 @@ def labels_wrong(plan: Plan, severity: float, seed: int) -> AbstractContextManag
     """The labels of `severity` of the training samples are drawn at random."""
     generator = torch.Generator().manual_seed(seed)
     labels = plan.task.train["label"]
-    drawn = torch.randint(plan.task.classes, labels.shape, generator=generator)
-    wrong = torch.rand(labels.shape, generator=generator) < severity
+    drawn = torch.randint(plan.task.classes, labels.shape, generator=generator).to(labels.device)
+    wrong = (torch.rand(labels.shape, generator=generator) < severity).to(labels.device)
     train = {**plan.task.train, "label": torch.where(wrong, drawn, labels)}
     return _planned(replace(plan, task=replace(plan.task, train=train)))
 
@@ -124,7 +125,7 @@ def block_not_trained(
     parameters: list[nn.Parameter], severity: float, seed: int
 ) -> AbstractContextManager[None]:
     """A block is missing from the optimiser and stays as it was drawn."""
-    return frozen(parameters)
+    return unregistered(parameters)
 
 
 @operator(

@@ -49,17 +49,21 @@ def changed(parameters: Iterable[nn.Parameter], change: Callable[[Tensor], Tenso
 
 
 @contextmanager
-def frozen(parameters: Iterable[nn.Parameter]) -> Iterator[None]:
-    """Keep parameters from being trained."""
-    parameters = list(parameters)
-    before = [parameter.requires_grad for parameter in parameters]
-    for parameter in parameters:
-        parameter.requires_grad_(False)
+def unregistered(parameters: Iterable[nn.Parameter]) -> Iterator[None]:
+    """Keep an optimiser from parameters; their gradient can still be computed by `torch.autograd.grad`."""
+
+    def forget(parameter: Tensor) -> None:
+        parameter.grad = None  # which every optimiser passes over
+
+    handles = [
+        parameter.register_post_accumulate_grad_hook(forget)  # type: ignore[no-untyped-call]
+        for parameter in parameters
+    ]
     try:
         yield
     finally:
-        for parameter, flag in zip(parameters, before, strict=True):
-            parameter.requires_grad_(flag)
+        for handle in handles:
+            handle.remove()
 
 
 @contextmanager

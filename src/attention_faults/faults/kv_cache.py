@@ -37,7 +37,7 @@ def _reading_both(site: Site, change: Change) -> AbstractContextManager[None]:
     return _reading(site, keys=change, values=change)
 
 
-@operator(category="kv_cache", root_cause="cache_invalidation", truth="cache", requires=("cache",))
+@operator(category="kv_cache", root_cause="cache_invalidation", truth="memory", requires=("cache",))
 def cache_of_another_request(site: Site, severity: float, seed: int) -> AbstractContextManager[None]:
     """The cache is not reset: each sample reads the older entries of the sample before it."""
 
@@ -51,7 +51,7 @@ def cache_of_another_request(site: Site, severity: float, seed: int) -> Abstract
 @operator(
     category="kv_cache",
     root_cause="cache_invalidation",
-    truth="cache",
+    truth="memory",
     requires=("cache",),
     severities=(1.0, 2.0),
 )
@@ -65,23 +65,23 @@ def cache_evicts_too_early(site: Site, severity: float, seed: int) -> AbstractCo
     return _reading_both(site, evicted)
 
 
-@operator(category="kv_cache", root_cause="update_synchronization", truth="cache", requires=("cache",))
+@operator(category="kv_cache", root_cause="update_synchronization", truth="memory", requires=("cache",))
 def cache_updated_twice(site: Site, severity: float, seed: int) -> AbstractContextManager[None]:
-    """Each step writes its entry twice, over the one before it too."""
+    """Each entry is written twice, over the one before it too, so that the first one is lost."""
 
     def doubled(entries: Tensor, written: int) -> Tensor:
-        older, new = entries.tensor_split([-written], dim=-2)
-        return torch.cat([older[..., :-1, :], new[..., :1, :], new], dim=-2)
+        return torch.cat([entries[..., 1:, :], entries[..., -1:, :]], dim=-2)
 
     return _reading_both(site, doubled)
 
 
-@operator(category="kv_cache", root_cause="update_synchronization", truth="cache", requires=("cache",))
+@operator(category="kv_cache", root_cause="update_synchronization", truth="memory", requires=("cache",))
 def cache_updated_too_late(site: Site, severity: float, seed: int) -> AbstractContextManager[None]:
     """The cache is read before it is updated: the entry of the step before stands for that of this step."""
 
     def late(entries: Tensor, written: int) -> Tensor:
-        return torch.cat([entries[..., :1, :], entries[..., :-1, :]], dim=-2)
+        older, _ = entries.tensor_split([-written], dim=-2)
+        return torch.cat([older, older[..., -written:, :]], dim=-2)
 
     return _reading_both(site, late)
 
@@ -89,7 +89,7 @@ def cache_updated_too_late(site: Site, severity: float, seed: int) -> AbstractCo
 @operator(
     category="kv_cache",
     root_cause="memory_layout",
-    truth="cache",
+    truth="memory",
     requires=("cache",),
     severities=(3.0, 1.0),
 )
@@ -98,7 +98,7 @@ def cache_quantised_coarsely(site: Site, severity: float, seed: int) -> Abstract
     return _reading_both(site, lambda entries, written: rounded(entries, severity))
 
 
-@operator(category="kv_cache", root_cause="memory_layout", truth="cache", requires=("cache", "heads"))
+@operator(category="kv_cache", root_cause="memory_layout", truth="memory", requires=("cache", "heads"))
 def cache_read_in_wrong_layout(site: Site, severity: float, seed: int) -> AbstractContextManager[None]:
     """Entries are stored position by position and read head by head."""
 
@@ -111,7 +111,7 @@ def cache_read_in_wrong_layout(site: Site, severity: float, seed: int) -> Abstra
 @operator(
     category="kv_cache",
     root_cause="cache_position",
-    truth="cache",
+    truth="memory",
     requires=("cache",),
     severities=(1.0, 2.0),
 )
@@ -125,7 +125,7 @@ def cache_values_off(site: Site, severity: float, seed: int) -> AbstractContextM
 @operator(
     category="kv_cache",
     root_cause="distributed_synchronization",
-    truth="cache",
+    truth="memory",
     requires=("cache", "heads"),
     severities=(1.0, 2.0),
 )

@@ -38,9 +38,10 @@ def sign_flip_p(drops: Floats) -> float:
     """
     if not 2 <= len(drops) <= 20:
         raise ValueError(f"an exact sign-flip test takes 2 to 20 differences, got {len(drops)}")
+    # whole numbers have exact sums: flips that tie with what was observed must count
     result = permutation_test(
-        (drops,),
-        np.mean,
+        (np.rint(drops * 1e9),),
+        np.sum,
         permutation_type="samples",
         alternative="greater",
         n_resamples=2**20,
@@ -80,8 +81,9 @@ def screen(drops: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         One row a mutant: its key, seeds, crashed (runs), mean_drop, p, p_bh (Benjamini-Hochberg over the
-        mutants that have a p) and verdict: `crashed` if any run did, `undecided` with fewer than 5 seeds,
-        `killed` if p <= 0.05 and the mean drop is at least one point, else `surviving`.
+        mutants that have a p), verdict: `crashed` if any run did, `undecided` with fewer than 5 seeds,
+        `killed` if p <= 0.05 and the mean drop is at least one point, else `surviving`; and verdict_bh, the
+        same with p_bh.
     """
     rows = []
     for key, runs in drops.groupby(MUTANT, sort=False):
@@ -90,21 +92,20 @@ def screen(drops: pd.DataFrame) -> pd.DataFrame:
         testable = crashed == 0 and len(finished) >= LEAST_SEEDS
         p = sign_flip_p(finished) if testable else np.nan
         mean_drop = finished.mean() if len(finished) else np.nan
-        rows.append([*key, len(runs), crashed, mean_drop, p, _verdict(crashed, testable, p, mean_drop)])
-    table = pd.DataFrame(rows, columns=[*MUTANT, "seeds", "crashed", "mean_drop", "p", "verdict"])
+        rows.append([*key, len(runs), crashed, mean_drop, p])
+    table = pd.DataFrame(rows, columns=[*MUTANT, "seeds", "crashed", "mean_drop", "p"])
     tested = table["p"].notna()
     adjusted = pd.Series(np.nan, index=table.index)
     if tested.any():
         adjusted[tested] = false_discovery_control(table.loc[tested, "p"].to_numpy(float))
-    return table.assign(p_bh=adjusted)[[*MUTANT, "seeds", "crashed", "mean_drop", "p", "p_bh", "verdict"]]
+    table["p_bh"] = adjusted
+    return table.assign(verdict=_verdicts(table, "p"), verdict_bh=_verdicts(table, "p_bh"))
 
 
-def _verdict(crashed: int, testable: bool, p: float, mean_drop: float) -> str:
-    if crashed:
-        return CRASHED
-    if not testable:
-        return UNDECIDED
-    return KILLED if p <= LEVEL and mean_drop >= LEAST_DROP else SURVIVING
+def _verdicts(table: pd.DataFrame, p: str) -> NDArray[np.str_]:
+    killed = (table[p] <= LEVEL) & (table["mean_drop"] >= LEAST_DROP)
+    conditions = [table["crashed"] > 0, table[p].isna(), killed]
+    return np.select(conditions, [CRASHED, UNDECIDED, KILLED], SURVIVING)
 
 
 def mutation_scores(screened: pd.DataFrame, false_kills: Mapping[str, float]) -> pd.DataFrame:
@@ -115,8 +116,8 @@ def mutation_scores(screened: pd.DataFrame, false_kills: Mapping[str, float]) ->
         false_kills: false-kill rate of each model.
 
     Returns:
-        One row a label: by, label, killed, surviving, crashed, undecided, mutation_score (the killed share of
-        killed and surviving, if any) and false_kill_rate (mean over the mutants' models).
+        One row a label: by, label, killed, surviving, crashed, undecided, killed_bh, mutation_score (the
+        killed share of killed and surviving, if any) and false_kill_rate (mean over the mutants' models).
     """
     sites = screened["model"] + ": " + screened["place"].where(screened["place"] != "", "training")
     frame = screened.assign(site=sites, false_kill_rate=screened["model"].map(false_kills).astype(float))
@@ -128,8 +129,9 @@ def mutation_scores(screened: pd.DataFrame, false_kills: Mapping[str, float]) ->
         decided = counts[KILLED] + counts[SURVIVING]
         score = counts[KILLED] / decided.where(decided > 0)
         rate = counts["label"].map(frame.groupby(by)["false_kill_rate"].mean())
+        adjusted = counts["label"].map((frame["verdict_bh"] == KILLED).groupby(frame[by]).sum())
         counts.insert(0, "by", by)
-        parts.append(counts.assign(mutation_score=score, false_kill_rate=rate))
+        parts.append(counts.assign(killed_bh=adjusted, mutation_score=score, false_kill_rate=rate))
     return pd.concat(parts, ignore_index=True)
 
 

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 Target = Literal["attention", "attentions", "positions", "block", "feed_forward", "training"]
-Requirement = Literal["heads", "cache", "mask", "earlier_queries"]
-Truth = Literal["comparison", "output", "attention", "cache", "block", "none"]
+Requirement = Literal["heads", "value", "cache", "mask", "earlier_queries", "source"]
+Truth = Literal["comparison", "output", "memory", "attention", "block", "none"]
 
 # roles of an attention's parameters that are at fault: what compares queries with keys, or what is averaged
 TRUTH_COMPONENTS: dict[Truth, tuple[str, ...]] = {
     "comparison": ("query", "key", "qkv"),
     "output": ("value", "output", "qkv"),
     "attention": ("query", "key", "value", "output", "qkv"),
-    "cache": ("key", "value", "qkv"),
+    "memory": ("key", "value", "qkv"),
 }
 
 
@@ -33,8 +33,9 @@ class Operator:
             `block` outside attention (its parameters), a `feed_forward` (a `FeedForward`), or the `training`
             (a `Plan`).
         kinds: kinds of attention it applies to, or of which a model must have one; empty for any.
-        requires: what such an attention must have: several `heads`, a `cache`, a `mask` that hides something,
-            `earlier_queries` than the last that count.
+        requires: what such an attention must have: several `heads`, a `value` projection of its own, a
+            `cache`, a `mask` that hides something, `earlier_queries` than the last that count, a step
+            `source`.
         severities: how hard; none of them is the correct value. 1.0 alone means that there are no degrees.
         persists: true when it stays in place during training; false when it changes the start only.
         truth: which components of its place are at fault; `none`: it has no place and serves detection only.

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 import pandas as pd
+from torch import nn
 
 from attention_faults.faults.fault import places
 from attention_faults.faults.operator import Operator, catalogue
@@ -10,28 +11,29 @@ from attention_faults.subjects.subject import Subject
 
 REQUIREMENTS = {
     "heads": "several heads",
+    "value": "a value projection of its own",
+    "source": "a step `source`",
     "cache": "a cache",
     "mask": "a mask that hides something",
     "earlier_queries": "earlier queries that count",
 }
 
 
-def catalogue_table(subjects: Mapping[str, Subject]) -> pd.DataFrame:
+def catalogue_table(models: Mapping[str, tuple[Subject, nn.Module]]) -> pd.DataFrame:
     """Describe every operator.
 
     Args:
-        subjects: models, by name.
+        models: subjects with a network each, by name.
 
     Returns:
-        One row an operator, by category and root cause: its data, and a column for each subject with the
+        One row an operator, by category and root cause: its data, and a column for each model with the
         places where it applies, or why there is none.
     """
-    models = {name: subject.build(subject.task(0), seed=0) for name, subject in subjects.items()}
     rows = []
     for operator in catalogue().values():
         where = {
-            name: ", ".join(filter(None, places(operator, subject, models[name]))) or _why_not(operator)
-            for name, subject in subjects.items()
+            name: ", ".join(filter(None, places(operator, subject, network))) or _why_not(operator)
+            for name, (subject, network) in models.items()
         }
         rows.append(
             {

@@ -37,12 +37,12 @@ def positions_all_zero(embedding: nn.Module, severity: float, seed: int) -> Abst
     root_cause="indexing",
     truth="block",
     target="positions",
-    severities=(1.0, 2.0),
+    severities=(2.0, 4.0),
 )
 def positions_shifted(embedding: nn.Module, severity: float, seed: int) -> AbstractContextManager[None]:
-    """Positions are `severity` too high, as when padding is counted, and wrap around at the end."""
-    length = cast("nn.Embedding", embedding).num_embeddings
-    return _read_at(embedding, lambda ids: (ids + int(severity)) % length)
+    """Positions are `severity` too high, as if padding counted; those past the table take its last row."""
+    last = cast("nn.Embedding", embedding).num_embeddings - 1
+    return _read_at(embedding, lambda ids: (ids + int(severity)).clamp(max=last))
 
 
 @operator(

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 import torch
 from torch import Tensor, nn
 
-from attention_faults.faults.injection import changed, frozen, replaced
+from attention_faults.faults.injection import changed, replaced, unregistered
 from attention_faults.faults.operator import DOT_PRODUCT, EVERY_ATTENTION, operator
 from attention_faults.subjects.attention import Site
 
@@ -22,32 +22,36 @@ def _of(site: Site, *roles: str) -> list[nn.Parameter]:
 )
 def comparison_not_registered(site: Site, severity: float, seed: int) -> AbstractContextManager[None]:
     """Query and key are not registered with the optimiser and stay as they were drawn."""
-    return frozen(_of(site, "query", "key", "qkv"))
-
-
-@operator(
-    category="qkv_projection", root_cause="dynamic_parameter_registration", truth="output", kinds=DOT_PRODUCT
-)
-def value_not_registered(site: Site, severity: float, seed: int) -> AbstractContextManager[None]:
-    """Value and output are not registered with the optimiser and stay as they were drawn."""
-    return frozen(_of(site, "value", "output"))
+    return unregistered(_of(site, "query", "key", "qkv"))
 
 
 @operator(
     category="qkv_projection",
     root_cause="dynamic_parameter_registration",
-    truth="attention",
+    truth="output",
+    kinds=DOT_PRODUCT,
+    requires=("value",),
+)
+def value_not_registered(site: Site, severity: float, seed: int) -> AbstractContextManager[None]:
+    """Value and output are not registered with the optimiser and stay as they were drawn."""
+    return unregistered(_of(site, "value", "output"))
+
+
+@operator(
+    category="qkv_projection",
+    root_cause="dynamic_parameter_registration",
+    truth="memory",
     kinds=DOT_PRODUCT,
 )
-def key_and_value_swapped(site: Site, severity: float, seed: int) -> AbstractContextManager[None]:
-    """A fused projection is taken apart in the wrong order: key and value change places."""
+def value_tied_to_key(site: Site, severity: float, seed: int) -> AbstractContextManager[None]:
+    """The value projection is tied to the key's: keys are averaged in place of values."""
     heads = site.attention.heads
 
-    def swapped(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def tied(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         query, key, value = heads(query, key, value)
-        return query, value, key
+        return query, key, key
 
-    return replaced(site.attention, heads=swapped)
+    return replaced(site.attention, heads=tied)
 
 
 @operator(
@@ -157,6 +161,7 @@ def comparison_starts_badly_scaled(site: Site, severity: float, seed: int) -> Ab
     kinds=DOT_PRODUCT,
     severities=(0.01, 30.0),
     persists=False,
+    requires=("value",),
 )
 def value_starts_badly_scaled(site: Site, severity: float, seed: int) -> AbstractContextManager[None]:
     """Value and output start `severity` times as large as they should."""

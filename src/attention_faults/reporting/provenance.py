@@ -9,21 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from attention_faults.files import replacing
-from attention_faults.taxonomy.register import Entry
 
 UNKNOWN = "unknown (not a git checkout)"
-
-
-def of_dataset(entry: Entry, records: Path) -> dict[str, Any]:
-    """Say what a dataset is."""
-    return {
-        "name": entry.name,
-        "version": entry.version,
-        "licence": entry.licence,
-        "population": entry.population,
-        "synthetic": entry.synthetic,
-        "sha256": sha256(records),
-    }
 
 
 def write(path: Path, about: dict[str, Any], configuration: dict[str, Any], protocol: Path) -> None:
@@ -60,7 +47,11 @@ def _canonical(configuration: dict[str, Any]) -> str:
 
 
 def sha256(path: Path) -> str:
-    """Return the checksum of a file."""
+    """Return the checksum of a file, or of a folder: that of the names and checksums of all that it holds."""
+    if path.is_dir():
+        files = sorted(file for file in path.rglob("*") if file.is_file())
+        listed = "".join(f"{sha256(file)}  {file.relative_to(path).as_posix()}\n" for file in files)
+        return hashlib.sha256(listed.encode()).hexdigest()
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 

@@ -5,6 +5,7 @@ The models under study differ in what attends to what, but all of them run these
 """
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -80,6 +81,9 @@ class CacheReader:
         return keys, values
 
 
+Kind = Literal["self", "causal_self", "cross", "additive", "graph_node", "graph_semantic"]
+
+
 @dataclass(frozen=True)
 class Site:
     """One attention of a model, where a fault can sit.
@@ -87,7 +91,7 @@ class Site:
     Attributes:
         path: exact path of the module that owns it, as `model.get_submodule` takes it.
         layer: prefix of its blocks; the block of its query projection is `<layer>.query`.
-        kind: `self`, `causal_self`, `cross`, `additive`, `graph_node` or `graph_semantic`.
+        kind: which operators apply; `graph_node` is an `EdgeAttention`.
         attention: its steps.
         components: parameters by role, those of query, key, value and output that exist.
         head_count: number of heads.
@@ -98,10 +102,15 @@ class Site:
 
     path: str
     layer: str
-    kind: str
+    kind: Kind
     attention: Attention
     components: dict[str, tuple[nn.Parameter, ...]]
     head_count: int
     cache: CacheReader | None = None
     last_query_only: bool = False
-    masked: bool = True
+    masked: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse a kind to which no operator would apply."""
+        if self.kind not in get_args(Kind):
+            raise ValueError(f"`{self.kind}` is no kind of attention; those are {', '.join(get_args(Kind))}")

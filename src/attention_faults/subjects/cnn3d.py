@@ -19,8 +19,17 @@ from sklearn.model_selection import StratifiedGroupKFold
 from torch import Tensor, nn
 
 from attention_faults.errors import InputError
-from attention_faults.subjects.attention import Attention, Site
-from attention_faults.subjects.subject import Batch, FeedForward, Recipe, Subject, Task
+from attention_faults.subjects.attention import Attention, Kind, Site
+from attention_faults.subjects.subject import (
+    Batch,
+    Count,
+    FeedForward,
+    Positive,
+    Recipe,
+    Subject,
+    Task,
+    demand,
+)
 
 ROLES = ("query", "key", "value", "output")
 DEPTH = 3  # frames that a feature depends on
@@ -193,18 +202,29 @@ class Cnn3d(Subject):
     name: ClassVar[str] = "cnn3d"
 
     recipe: Recipe = Recipe(epochs=6, batch_size=32, learning_rate=3e-3)
-    channels: int = 16
-    width: int = 32
-    heads: int = 4
-    latents: int = 8
-    feed_forward: int = 64
-    frames: int = 16
-    size: int = 10
-    classes: int = 4
-    dwell: int = 2
-    noise: float = 0.05
-    train_size: int = 4000
-    test_size: int = 600
+    channels: Count = 16
+    width: Count = 32
+    heads: Count = 4
+    latents: Count = 8
+    feed_forward: Count = 64
+    frames: Count = 16
+    size: Count = 10
+    classes: Count = 4
+    dwell: Count = 2
+    noise: Positive = 0.05
+    train_size: Count = 4000
+    test_size: Count = 600
+
+    def __post_init__(self) -> None:
+        """Refuse options that do not fit together."""
+        demand(
+            {
+                "`width` must be a multiple of `heads`": self.width % self.heads == 0,
+                "`size` must be that of a digit, 8, or more": self.size > 7,
+                "`frames` must be `dwell` + 2 or more": self.frames >= self.dwell + DEPTH - 1,
+                "`classes` must be 2 to 10": 1 < self.classes < 11,
+            }
+        )
 
     def task(self, seed: int) -> Task:
         """Make the embedded task: synthetic, the same for the same seed."""
@@ -384,6 +404,7 @@ class Cnn3d(Subject):
     def sites(self, model: nn.Module) -> list[Site]:
         """List the cross-attention to the features, then the self-attention of the latents."""
         network = cast("ClipClassifier", model)
+        layers: tuple[tuple[str, Kind, AttentionLayer], ...]
         layers = (("cross", "cross", network.cross), ("latent", "self", network.latent))
         return [
             Site(

@@ -10,7 +10,16 @@ from transformers import Cache, DynamicCache, GPT2Config, GPT2ForTokenClassifica
 from transformers.cache_utils import DynamicLayer
 
 from attention_faults.subjects.attention import Attention, CacheReader, Site
-from attention_faults.subjects.subject import Batch, FeedForward, Recipe, Subject, Task
+from attention_faults.subjects.subject import (
+    Batch,
+    Count,
+    FeedForward,
+    Positive,
+    Recipe,
+    Subject,
+    Task,
+    demand,
+)
 from attention_faults.subjects.transformer_attention import IMPLEMENTATION, parameters_at
 
 
@@ -72,17 +81,28 @@ class Decoder(Subject):
     name: ClassVar[str] = "decoder"
 
     recipe: Recipe = Recipe(epochs=4, batch_size=64, learning_rate=2e-3)
-    layers: int = 2
-    heads: int = 4
-    width: int = 64
-    feed_forward: int = 64
-    initial_deviation: float = 0.1
-    keys: int = 6
-    values: int = 6
-    pairs: int = 3
-    prompt: int = 3
-    train_size: int = 8000
-    test_size: int = 1000
+    layers: Count = 2
+    heads: Count = 4
+    width: Count = 64
+    feed_forward: Count = 64
+    initial_deviation: Positive = 0.1
+    keys: Count = 6
+    values: Count = 6
+    pairs: Count = 3
+    prompt: Count = 3
+    train_size: Count = 8000
+    test_size: Count = 1000
+
+    def __post_init__(self) -> None:
+        """Refuse options that do not fit together."""
+        demand(
+            {
+                "`width` must be a multiple of `heads`": self.width % self.heads == 0,
+                "`pairs` must be at most `keys`": self.pairs <= self.keys,
+                "`prompt` must be at most twice `pairs`": self.prompt <= 2 * self.pairs,
+                "`values` must be 2 or more": self.values > 1,
+            }
+        )
 
     def task(self, seed: int) -> Task:
         """Make the embedded task: synthetic, the same for the same seed."""

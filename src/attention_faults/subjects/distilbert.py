@@ -12,7 +12,17 @@ from transformers import AutoTokenizer, DistilBertConfig, DistilBertForSequenceC
 from attention_faults.errors import InputError
 from attention_faults.subjects import sentiment
 from attention_faults.subjects.attention import Attention, Site
-from attention_faults.subjects.subject import Batch, FeedForward, Recipe, Subject, Task
+from attention_faults.subjects.subject import (
+    Batch,
+    Count,
+    FeedForward,
+    Positive,
+    Recipe,
+    Share,
+    Subject,
+    Task,
+    demand,
+)
 from attention_faults.subjects.transformer_attention import IMPLEMENTATION, parameters_at
 
 PROJECTIONS = {"query": "q_lin", "key": "k_lin", "value": "v_lin", "output": "out_lin"}
@@ -58,31 +68,26 @@ class DistilBert(Subject):
     name: ClassVar[str] = "distilbert"
 
     recipe: Recipe = Recipe(epochs=3, batch_size=64, learning_rate=2e-3)
-    layers: int = 2
-    heads: int = 4
-    width: int = 64
-    feed_forward: int = 64
-    initial_deviation: float = 0.1
-    dropout: float = 0.0
-    keys: int = 24
-    length: int = 8
-    negations: float = 0.3
-    train_size: int = 9600
-    test_size: int = 1000
+    layers: Count = 2
+    heads: Count = 4
+    width: Count = 64
+    feed_forward: Count = 64
+    initial_deviation: Positive = 0.1
+    dropout: Share = 0.0
+    keys: Count = 24
+    length: Count = 8
+    negations: Share = 0.3
+    train_size: Count = 9600
+    test_size: Count = 1000
     pretrained: str = ""
 
-    @classmethod
-    def full(cls, pretrained: str = "") -> "DistilBert":
-        """Make the model in its published size, 6 layers of 768, to be fine-tuned if `pretrained`."""
-        return cls(
-            layers=6,
-            heads=12,
-            width=768,
-            feed_forward=4 * 768,
-            initial_deviation=0.02,
-            dropout=0.1,
-            recipe=Recipe(epochs=3, batch_size=32, learning_rate=5e-5),
-            pretrained=pretrained,
+    def __post_init__(self) -> None:
+        """Refuse options that do not fit together."""
+        demand(
+            {
+                "`width` must be a multiple of `heads`": self.width % self.heads == 0,
+                "`keys` and `length` must be 2 or more": min(self.keys, self.length) > 1,
+            }
         )
 
     def task(self, seed: int) -> TokenTask:
@@ -233,6 +238,7 @@ class DistilBert(Subject):
                     for component, projection in PROJECTIONS.items()
                 },
                 head_count=layer.attention.n_heads,
+                masked=True,
             )
             for number, layer in enumerate(network.distilbert.transformer.layer)
         ]

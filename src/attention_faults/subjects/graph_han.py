@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from attention_faults.errors import InputError
 from attention_faults.subjects.attention import Attention, Site
 from attention_faults.subjects.edge_attention import EdgeAttention, Edges
-from attention_faults.subjects.subject import Batch, Recipe, Subject, Task
+from attention_faults.subjects.subject import Batch, Count, Positive, Recipe, Share, Subject, Task, demand
 
 ACM_METAPATHS = {"pap": "PAP", "plp": "PLP"}
 
@@ -145,14 +145,24 @@ class GraphHan(Subject):
     name: ClassVar[str] = "graph_han"
 
     recipe: Recipe = Recipe(epochs=12, batch_size=150, learning_rate=0.02)
-    heads: int = 4
-    size: int = 8
-    semantic: int = 16
-    dropout: float = 0.0
-    communities: int = 100
-    members: int = 12
-    inputs: int = 16
-    noise: float = 0.8
+    heads: Count = 4
+    size: Count = 8
+    semantic: Count = 16
+    dropout: Share = 0.0
+    communities: Count = 100
+    members: Count = 12
+    inputs: Count = 16
+    noise: Positive = 0.8
+
+    def __post_init__(self) -> None:
+        """Refuse options that do not fit together."""
+        demand(
+            {
+                "`communities` must be a multiple of four": self.communities % 4 == 0,
+                "`members` must be even": self.members % 2 == 0,
+                "`inputs` must be 4 or more": self.inputs > 3,
+            }
+        )
 
     def task(self, seed: int) -> GraphTask:
         """Make the embedded task: synthetic, the same for the same seed."""

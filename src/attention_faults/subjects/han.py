@@ -18,7 +18,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from attention_faults.errors import InputError
 from attention_faults.subjects.attention import Attention, Site
-from attention_faults.subjects.subject import Batch, Recipe, Subject, Task
+from attention_faults.subjects.subject import Batch, Count, Recipe, Subject, Task, demand
 
 PADDING, UNKNOWN = 0, 1
 POLARITIES = ("neg", "pos")
@@ -120,14 +120,18 @@ class Han(Subject):
     name: ClassVar[str] = "han"
 
     recipe: Recipe = Recipe(epochs=8, batch_size=64, learning_rate=0.01)
-    embedding: int = 32
-    hidden: int = 12
-    classes: int = 6
-    weights: int = 6
-    sentences: int = 16
-    words: int = 5
-    train_size: int = 1600
-    test_size: int = 600
+    embedding: Count = 32
+    hidden: Count = 12
+    classes: Count = 6
+    weights: Count = 6
+    sentences: Count = 16
+    words: Count = 5
+    train_size: Count = 1600
+    test_size: Count = 600
+
+    def __post_init__(self) -> None:
+        """Refuse options that do not fit together."""
+        demand({"`sentences` and `words` must be 2 or more": min(self.sentences, self.words) > 1})
 
     def task(self, seed: int) -> DocumentTask:
         """Make the embedded task: synthetic, the same for the same seed."""
@@ -163,7 +167,8 @@ class Han(Subject):
         """Read the film reviews of Pang and Lee (2004) and hold out a random fifth of each polarity.
 
         Args:
-            path: `movie_reviews.zip` of NLTK: `movie_reviews/{neg,pos}/*.txt`, one sentence a line.
+            path: `movie_reviews.zip` of NLTK, or the folder that it holds: `{neg,pos}/*.txt`, one sentence a
+                line.
             seed: of the split.
             minimum_count: how often a word must occur in the training part to be known.
 
@@ -233,6 +238,7 @@ class Han(Subject):
                 attention=encoder.attend.attention,
                 components={"query": (encoder.attend.query,), "key": tuple(encoder.attend.key.parameters())},
                 head_count=1,
+                masked=True,
             )
             for layer, encoder in network.encoders()
         ]
@@ -241,9 +247,13 @@ class Han(Subject):
 def _read_reviews(path: Path) -> dict[str, list[Document]]:
     """Read the documents of each polarity, in the order of their names, as sentences of words."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            names = sorted(name for name in archive.namelist() if name.endswith(".txt"))
-            texts = {name: archive.read(name).decode("utf-8", errors="replace") for name in names}
+        if path.is_dir():
+            files = sorted(path.glob("*/*.txt"))
+            texts = {str(file): file.read_text(encoding="utf-8", errors="replace") for file in files}
+        else:
+            with zipfile.ZipFile(path) as archive:
+                names = sorted(name for name in archive.namelist() if name.endswith(".txt"))
+                texts = {name: archive.read(name).decode("utf-8", errors="replace") for name in names}
     except (OSError, zipfile.BadZipFile) as error:
         raise InputError(f"{path}: cannot be read as the archive of movie reviews: {error}") from error
     documents = {

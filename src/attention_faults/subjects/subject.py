@@ -5,16 +5,19 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 from torch import Tensor, nn
 
 from attention_faults.errors import InputError
 from attention_faults.subjects.attention import Site
 
 Batch = dict[str, Tensor]
+Count = Annotated[int, Field(ge=1)]  # of the options that the configuration may set
+Share = Annotated[float, Field(ge=0, lt=1)]
+Positive = Annotated[float, Field(ge=0)]
 STRICT = ConfigDict(extra="forbid")  # an option that does not exist is an error
 
 
@@ -48,11 +51,25 @@ class Recipe:
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    weight_decay: float = 0.0
-    l2: float = 0.0
+    epochs: Count
+    batch_size: Count
+    learning_rate: Annotated[float, Field(gt=0)]
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    l2: Annotated[float, Field(ge=0)] = 0.0
+
+
+def demand(options: dict[str, bool]) -> None:
+    """Check options of a subject.
+
+    Args:
+        options: for each demand, in words, whether it is met.
+
+    Raises:
+        ValueError: with the first demand that is not met.
+    """
+    for words, met in options.items():
+        if not met:
+            raise ValueError(words)
 
 
 @dataclass(frozen=True)
@@ -99,6 +116,8 @@ class Subject(ABC):
                 if error.name != module:
                     raise
                 raise InputError(f"there is no subject `{name}`: no file `subjects/{name}.py`") from None
+        if name not in Subject.registry:
+            raise InputError(f"there is no subject `{name}` in `subjects/{name}.py`")
         return Subject.registry[name]
 
     @abstractmethod

@@ -1,6 +1,7 @@
 """Training a subject: the same seed gives the same weights; a crash is a result."""
 
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -65,6 +66,9 @@ class DivergedError(ArithmeticError):
     """The loss is not a number."""
 
 
+CRASHES = (DivergedError, RuntimeError, ValueError, IndexError)  # how a faulty model may end
+
+
 def train(model: nn.Module, plan: Plan) -> Run:
     """Train a model in place.
 
@@ -73,7 +77,7 @@ def train(model: nn.Module, plan: Plan) -> Run:
     run = Run(plan.seed)
     try:
         _train(model, plan, run)
-    except (DivergedError, RuntimeError, ValueError, IndexError) as error:
+    except CRASHES as error:
         run.outcome, run.message = CRASHED, f"{type(error).__name__}: {error}"
         log.info("seed %d crashed: %s", plan.seed, run.message)
     return run
@@ -100,6 +104,8 @@ def _train(model: nn.Module, plan: Plan, run: Run) -> None:
                 _penalise(model, plan.recipe.l2)
                 optimiser.step()
         scores = evaluate(plan.subject, model, plan.task.test)
+        if not math.isfinite(scores.loss):
+            raise DivergedError(f"the test loss is {scores.loss} after epoch {epoch}")
         run.scores.append(scores)
         log.info("seed %d, epoch %d of %d: accuracy %.3f", plan.seed, epoch, epochs, scores.accuracy)
         state = _state(model)

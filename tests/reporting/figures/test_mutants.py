@@ -25,17 +25,27 @@ def screened():
     return table.assign(category=["attention_score", "attention_masking", "training"])
 
 
+def of(table, model):
+    return table[table["model"] == model]
+
+
 def test_every_seed_and_every_mean_is_drawn(screened):
-    figure = accuracy_drops(screened, DROPS, "a note")
-    assert [axes.get_title("left") for axes in figure.axes] == ["a", "b"]
-    ticks = [line.get_xdata() for line in figure.axes[0].lines if line.get_marker() == "|"]
+    (axes,) = accuracy_drops(of(screened, "a"), of(DROPS, "a"), "a", "a note").axes
+    ticks = [line.get_xdata() for line in axes.lines if line.get_marker() == "|"]
     assert [list(x) for x in ticks] == [[0.1, 0.2, 0.3, 0.2, 0.1], [0.0, -0.01, 0.01, 0.0, 0.0]]
-    means = [line.get_xdata()[0] for line in figure.axes[0].lines if line.get_marker() in "os"]
+    means = [line.get_xdata()[0] for line in axes.lines if line.get_marker() in ("o", "s")]
     assert means == pytest.approx([0.18, 0.0])
-    texts = [text.get_text() for axes in figure.axes for text in axes.texts]
-    assert texts == ["killed", "surviving", "undecided"]
-    names = [label.get_text() for axes in figure.axes for label in axes.get_yticklabels()]
-    assert names == ["wrong scale (4), layer0", "mask dropped, layer0", "labels wrong"]
+    assert [text.get_text() for text in axes.texts] == ["killed", "surviving"]
+    names = [label.get_text() for label in axes.get_yticklabels()]
+    assert names == ["wrong scale (4), layer0", "mask dropped, layer0"]
+
+
+def test_several_mutants_of_one_operator_share_a_row(screened):
+    both = of(screened, "a").assign(operator="wrong_scale")
+    (axes,) = accuracy_drops(both, of(DROPS, "a").assign(operator="wrong_scale"), "a", "").axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["wrong scale"]
+    assert [text.get_text() for text in axes.texts] == ["1 of 2 killed"]
+    assert sorted(line.get_marker() for line in axes.lines if line.get_marker() in ("o", "s")) == ["o", "s"]
 
 
 def test_bars_count_the_verdicts_of_each_category(screened):
@@ -49,7 +59,7 @@ def test_bars_count_the_verdicts_of_each_category(screened):
 
 def test_study_without_faults_says_so():
     nothing = mutants.screen(DROPS.head(0))
-    figure = accuracy_drops(nothing, DROPS.head(0), "")
-    assert "No model is broken" in figure.axes[0].texts[0].get_text()
+    figure = accuracy_drops(nothing, DROPS.head(0), "a", "")
+    assert "not broken" in figure.axes[0].texts[0].get_text()
     scores = mutants.mutation_scores(nothing.assign(category=""), {})
     assert "No model is broken" in mutation_score_bars(scores, "").axes[0].texts[0].get_text()

@@ -22,41 +22,38 @@ HATCHES = {KILLED: "", SURVIVING: "////", CRASHED: "xxxx", UNDECIDED: "...."}
 
 
 @style.styled
-def accuracy_drops(mutants: pd.DataFrame, drops: pd.DataFrame, note: str) -> Figure:
-    """Draw how much accuracy each fault costs, one panel a model: every seed, and their mean by verdict.
+def accuracy_drops(mutants: pd.DataFrame, drops: pd.DataFrame, model: str, note: str) -> Figure:
+    """Draw how much accuracy the faults of a model cost: a row an operator, every mutant and every seed.
 
     Args:
-        mutants: as from `faults.mutants.screen`.
-        drops: as from `faults.mutants.paired_drops`.
+        mutants: as from `faults.mutants.screen`, of one model.
+        drops: as from `faults.mutants.paired_drops`, of that model.
+        model: its name.
         note: shown below.
     """
-    title = "What each fault costs in test accuracy"
+    title = f"{model}: what each fault costs in test accuracy"
     if mutants.empty:
-        return style.nothing(title, "No model is broken in this study.", note)
-    models = style.in_order(mutants["model"])
-    rows = {model: mutants[mutants["model"] == model].reset_index(drop=True) for model in models}
-    names = {model: [_name(row) for _, row in part.iterrows()] for model, part in rows.items()}
-    pitch = max(style.pitch(labels) for labels in names.values())
-    sizes = [len(labels) for labels in names.values()]
-    figure = style.page(pitch * sum(sizes) + 0.45 * len(models) + 0.9, title, note)
-    panels = figure.subplots(len(models), 1, sharex=True, squeeze=False, height_ratios=sizes)[:, 0]
-    for number, (axes, model) in enumerate(zip(panels, models, strict=True)):
-        axes.axvline(0, color=GREY, linewidth=0.6)
-        axes.axvline(LEAST_DROP, color=GREY, linewidth=0.6, linestyle=":")
-        for y, (_, row) in enumerate(rows[model].iterrows()):
-            ours = drops.merge(row[["model", "operator", "place", "severity"]].to_frame().T, how="inner")
-            axes.plot(ours["drop"], np.full(len(ours), y), "|", color=GREY, ms=6, mew=0.8)
-            axes.plot([row["mean_drop"]], [y], linestyle="none", **_look(row["verdict"]))
-        style.name_rows(axes, names[model])
-        axes.set_title(readable(model), pad=None if number else 18)  # the legend comes between
-        axes.grid(axis="x")
-        for y, verdict in enumerate(rows[model]["verdict"]):
-            style.beside(axes, y, verdict)
-    panels[-1].set_xlabel("clean minus faulty accuracy, matched seeds (dotted: one point)")
+        return style.nothing(title, "This model is not broken in this study.", note)
+    operators = style.in_order(mutants["operator"])
+    parts = [mutants[mutants["operator"] == operator] for operator in operators]
+    labels = [_name(part) for part in parts]
+    figure = style.page(style.pitch(labels) * len(labels) + 0.9, title, note)
+    axes = figure.subplots()
+    axes.axvline(0, color=GREY, linewidth=0.6)
+    axes.axvline(LEAST_DROP, color=GREY, linewidth=0.6, linestyle=":")
+    for y, (operator, part) in enumerate(zip(operators, parts, strict=True)):
+        seeds = drops.loc[drops["operator"] == operator, "drop"]
+        axes.plot(seeds, np.full(len(seeds), y), "|", color=GREY, ms=6, mew=0.8)
+        for verdict, mean in zip(part["verdict"], part["mean_drop"], strict=True):
+            axes.plot([mean], [y], linestyle="none", **_look(verdict))
+        style.beside(axes, y, _verdicts(part))
+    style.name_rows(axes, labels)
+    axes.grid(axis="x")
+    axes.set_xlabel("clean minus faulty accuracy, matched seeds (dotted: one point)")
     seen = [verdict for verdict in VERDICTS if (mutants["verdict"] == verdict).any()]
     handles = [Line2D([], [], linestyle="none", label=verdict, **_look(verdict)) for verdict in seen]
     handles.append(Line2D([], [], linestyle="none", marker="|", color=GREY, label="one seed"))
-    style.legend_above(panels[0], handles, columns=len(handles))
+    style.legend_above(axes, handles, columns=len(handles))
     return figure
 
 
@@ -92,10 +89,21 @@ def mutation_score_bars(scores: pd.DataFrame, note: str) -> Figure:
     return figure
 
 
-def _name(row: pd.Series) -> str:
-    severity = "" if row["severity"] == 1 else f" ({row['severity']:g})"
-    place = f", {row['place']}" if row["place"] else ""
-    return readable(f"{row['operator']}{severity}{place}", 44)
+def _name(mutants: pd.DataFrame) -> str:
+    """Name a row by its operator; a single mutant of it by place and severity too."""
+    operator = str(mutants["operator"].iloc[0])
+    if len(mutants) > 1:
+        return readable(operator, 44)
+    place, severity = mutants["place"].iloc[0], mutants["severity"].iloc[0]
+    degree = "" if severity == 1 else f" ({severity:g})"
+    return readable(f"{operator}{degree}" + (f", {place}" if place else ""), 44)
+
+
+def _verdicts(mutants: pd.DataFrame) -> str:
+    """Say the verdict of a single mutant, or how many of several are killed."""
+    if len(mutants) == 1:
+        return str(mutants["verdict"].iloc[0])
+    return f"{(mutants['verdict'] == KILLED).sum()} of {len(mutants)} killed"
 
 
 def _look(verdict: str) -> dict[str, Any]:
