@@ -144,7 +144,7 @@ class GraphHan(Subject):
 
     name: ClassVar[str] = "graph_han"
 
-    recipe: Recipe = Recipe(epochs=12, batch_size=150, learning_rate=0.02)
+    recipe: Recipe = Recipe(epochs=20, batch_size=150, learning_rate=0.01)
     heads: Count = 4
     size: Count = 8
     semantic: Count = 16
