@@ -1,0 +1,1 @@
+"""Curvature of any PyTorch loss by named blocks of parameters: products, estimates, checks."""

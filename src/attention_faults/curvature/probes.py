@@ -1,0 +1,39 @@
+"""Random vectors, each from an explicit generator, and bases made of products."""
+
+import torch
+from torch import Tensor
+
+from attention_faults.curvature.estimate import Matrix
+
+
+def rademacher(like: Matrix, count: int, generator: torch.Generator, *, size: int | None = None) -> Tensor:
+    """Draw vectors of independent signs: (n, count), or (size, count).
+
+    Drawn on the CPU, so that one seed gives the same probes on every device.
+    """
+    shape = (count, like.shape[1] if size is None else size)
+    bits = torch.randint(2, shape, generator=generator, dtype=torch.int8)
+    return (2 * bits.to(device=like.device, dtype=like.dtype) - 1).T
+
+
+def gaussian(like: Matrix, count: int, generator: torch.Generator) -> Tensor:
+    """Draw vectors of independent standard normal numbers: (n, count)."""
+    drawn = torch.randn((count, like.shape[1]), generator=generator, dtype=like.dtype)
+    return drawn.to(like.device).T
+
+
+def orthonormal(vectors: Tensor) -> Tensor:
+    """Return an orthonormal basis (n, r) of what vectors (n, k) span up to rounding, k at most n."""
+    norms = vectors.norm(dim=0)
+    scaled = vectors / torch.where(norms > 0, norms, 1)
+    left: Tensor
+    left, values, _ = torch.linalg.svd(scaled, full_matrices=False)
+    threshold: float = 10 * torch.finfo(vectors.dtype).eps * len(values) ** 0.5
+    return left[:, values > threshold * values.max()] if len(values) and values.max() > 0 else left[:, :0]
+
+
+def project_out(basis: Tensor, vectors: Tensor) -> Tensor:
+    """Return the part of vectors (n, p) orthogonal to a basis (n, k); twice, for the sake of rounding."""
+    for _ in range(2):
+        vectors = vectors - basis @ (basis.T @ vectors)
+    return vectors
