@@ -1,6 +1,7 @@
 """Small models whose Hessian is known by central differences of the gradient, without any double backward."""
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from attention_faults.curvature.operators import BlockOperator
 from attention_faults.subjects.subject import Subject
 
 # a new subject needs a line here: its sizes, and how many samples of its task
@@ -253,3 +255,39 @@ def dense(name: str) -> Tensor:
 def relative(one: Tensor, other: Tensor) -> float:
     """Distance relative to the second."""
     return ((one - other).norm() / other.norm()).item()
+
+
+def seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def indefinite(size: int, shift: float = 0.0) -> Tensor:
+    """A symmetric matrix with eigenvalues of both signs, the same at each call."""
+    drawn = torch.randn(size, size, generator=seeded(size), dtype=torch.double)
+    return (drawn + drawn.T) / (8 * size) ** 0.5 + shift * torch.eye(size, dtype=torch.double)
+
+
+class Dense(BlockOperator):
+    """A known matrix as an operator of blocks."""
+
+    def __init__(self, matrix: Tensor, sizes: dict[str, int]) -> None:
+        blocks = {name: [nn.Parameter(torch.zeros(size, dtype=matrix.dtype))] for name, size in sizes.items()}
+        super().__init__(blocks, probes_at_once=64)
+        self.matrix, self.batched = matrix, True
+        starts = torch.tensor([0, *sizes.values()]).cumsum(0).tolist()
+        self.places = [slice(a, b) for a, b in itertools.pairwise(starts)]
+
+    gradients_per_product = 1
+
+    def _multiply(self, vectors: dict[int, Tensor], rows: Sequence[int], *, batched: bool) -> list[Any]:
+        def entry(row: int, place: int) -> Tensor:
+            return self.matrix[self.places[row], self.places[place]]
+
+        return [sum(v @ entry(row, place).T for place, v in vectors.items()) for row in rows]
+
+
+def operator_of(name: str) -> Dense:
+    """The oracle of a case as an operator, symmetric to the last bit."""
+    matrix = dense(name)
+    sizes = {block: place.stop - place.start for block, place in case(name).slices().items()}
+    return Dense((matrix + matrix.T) / 2, sizes)

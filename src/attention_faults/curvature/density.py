@@ -74,7 +74,7 @@ def spectral_density(matrix: Matrix, starts: int, steps: int, generator: torch.G
     if size <= steps:
         return SpectralDensity(size, (dense_spectrum(matrix),), exact=True)
     vectors = rademacher(matrix, starts, generator)
-    runs = tuple(lanczos(matrix, vector, steps, generator) for vector in vectors.T)
+    runs = tuple(lanczos(matrix, vectors, steps, generator))
     return SpectralDensity(size, runs, exact=is_zero(runs))
 
 

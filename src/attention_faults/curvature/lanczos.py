@@ -1,5 +1,6 @@
 """Extreme eigenvalues of a symmetric matrix: Lanczos with full reorthogonalisation (Parlett 1998, ch. 13)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -74,11 +75,10 @@ def extremes(
         raise ValueError(f"Lanczos needs at least 1 step, got {steps}")
     if matrix.shape[1] <= steps:
         return ends([dense_spectrum(matrix)], tolerance)
-    start = gaussian(matrix, 1, generator)[:, 0]
-    return ends([lanczos(matrix, start, steps, generator)], tolerance)
+    return ends(lanczos(matrix, gaussian(matrix, 1, generator), steps, generator), tolerance)
 
 
-def ends(runs: list[Ritz], tolerance: float = TOLERANCE) -> Extremes:
+def ends(runs: Sequence[Ritz], tolerance: float = TOLERANCE) -> Extremes:
     """Read the extreme Ritz values off one or more runs on the same matrix: the outermost of all runs."""
     values = np.concatenate([run.values for run in runs])
     residuals = np.concatenate([run.residuals for run in runs])
@@ -106,44 +106,68 @@ def spectrum_of(columns: Floats, products: int) -> Ritz:
 
 
 def lanczos(
-    matrix: Matrix, start: Tensor, steps: int, generator: torch.Generator, *, first: Tensor | None = None
-) -> Ritz:
-    """Run Lanczos from a start vector.
+    matrix: Matrix, starts: Tensor, steps: int, generator: torch.Generator, *, first: Tensor | None = None
+) -> list[Ritz]:
+    """Run Lanczos from each of some start vectors, in step, so that their products can be batched.
 
-    Where the Krylov space is invariant it goes on with a new random direction, so that a start vector without
-    a part in an eigenvector does not hide it. A product that is exactly zero ends the run: for a random
-    start vector the matrix is then zero.
+    Where a Krylov space is invariant the run goes on with a new random direction, so that a start vector
+    without a part in an eigenvector does not hide it. A first product that is exactly zero ends a run: for a
+    random start vector the matrix is then zero.
 
     Args:
         matrix: symmetric, shape (n, n).
-        start: (n,), not zero.
-        steps: products, at most n.
+        starts: (n, s), none of them zero.
+        steps: products for each start.
         generator: of new directions.
-        first: the product with `start`, if it is known; it counts as a step.
+        first: the products with the starts, (n, s), if they are known; they count as a step.
     """
-    size = matrix.shape[1]
-    steps = min(steps, size)
-    basis = torch.empty(size, steps, dtype=matrix.dtype, device=matrix.device)
-    diagonal, beside = np.zeros(steps), np.zeros(steps)
-    length = start.norm()
-    vector = start / length
-    scale = 0.0
-    for step in range(steps):
-        basis[:, step] = vector
-        product = matrix @ vector if step or first is None else first / length
+    runs = [_Run(matrix, start, min(steps, matrix.shape[1]), generator) for start in starts.T]
+    if first is not None:
+        for run, product in zip(runs, first.T, strict=True):
+            run.take(product / run.length)
+    while open_runs := [run for run in runs if not run.done]:
+        products = matrix @ torch.stack([run.vector for run in open_runs], dim=1)
+        for run, product in zip(open_runs, products.T, strict=True):
+            run.take(product)
+    return [run.ritz() for run in runs]
+
+
+class _Run:
+    """One Krylov space while it grows."""
+
+    def __init__(self, matrix: Matrix, start: Tensor, steps: int, generator: torch.Generator) -> None:
+        self.matrix, self.generator, self.steps = matrix, generator, steps
+        self.length = start.norm()
+        self.vector = start / self.length
+        self.basis = torch.empty(steps, len(start), dtype=matrix.dtype, device=matrix.device).T
+        self.diagonal, self.beside = np.zeros(steps), np.zeros(steps)
+        self.step, self.done = 0, False
+
+    def take(self, product: Tensor) -> None:
+        """Grow by the product with `vector`."""
+        step, size = self.step, len(self.vector)
         if not step and not product.any():
-            return Ritz(np.zeros(1), np.zeros(1), np.ones(1), 1)
-        diagonal[step] = (vector @ product).item()
-        rest = project_out(basis[:, : step + 1], product[:, None])[:, 0]
-        beside[step] = rest.norm().item()
-        scale = max(scale, abs(diagonal[step]), beside[step])
-        if beside[step] > 10 * torch.finfo(matrix.dtype).eps * scale:
-            vector = rest / beside[step]
-        else:
-            beside[step] = 0.0
-            fresh = project_out(basis[:, : step + 1], gaussian(matrix, 1, generator))[:, 0]
-            vector = fresh / fresh.norm() if step + 1 < size else vector
-    last = 0.0 if steps == size else beside[-1]
-    tridiagonal = np.diag(diagonal) + np.diag(beside[:-1], 1) + np.diag(beside[:-1], -1)
-    values, vectors = np.linalg.eigh(tridiagonal)
-    return Ritz(values, np.abs(last * vectors[-1]), np.square(vectors[0]), steps)
+            self.step, self.steps, self.done = 1, 1, True
+            return
+        self.basis[:, step] = self.vector
+        self.diagonal[step] = (self.vector @ product).item()
+        known = self.basis[:, : step + 1]
+        rest = project_out(known, product[:, None])[:, 0]
+        length = rest.norm().item()
+        scale = max(np.abs(self.diagonal).max(), self.beside.max(), length)
+        if length > 10 * torch.finfo(self.matrix.dtype).eps * scale:
+            self.beside[step], self.vector = length, rest / length
+        elif step + 1 < size:
+            fresh = project_out(known, gaussian(self.matrix, 1, self.generator))[:, 0]
+            self.vector = fresh / fresh.norm()
+        if step + 1 == size:
+            self.beside[step] = 0.0  # nothing is left but rounding
+        self.step = step + 1
+        self.done = self.step == self.steps
+
+    def ritz(self) -> Ritz:
+        beside = self.beside[: self.steps - 1]
+        tridiagonal = np.diag(self.diagonal[: self.steps]) + np.diag(beside, 1) + np.diag(beside, -1)
+        values, vectors = np.linalg.eigh(tridiagonal)
+        residuals = np.abs(self.beside[self.steps - 1] * vectors[-1])
+        return Ritz(values, residuals, np.square(vectors[0]), self.steps)
