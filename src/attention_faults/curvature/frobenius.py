@@ -22,7 +22,7 @@ from torch import Tensor
 
 from attention_faults.curvature.estimate import Estimate, Floats, Matrix, jackknife, standard_error
 from attention_faults.curvature.operators import BlockOperator
-from attention_faults.curvature.probes import orthonormal, project_out, rademacher
+from attention_faults.curvature.probes import dots, orthonormal, project_out, rademacher, squares
 
 
 def squared_norm(matrix: Matrix, probes: int, generator: torch.Generator) -> Estimate:
@@ -100,7 +100,7 @@ def sample_column(
             [_squares(_rest(products, row, bases)).sum() if row in bases else 0 for row in names]
         )
         applied[:, place : place + vectors.shape[1]] = products[name]
-    captured_trace = (basis * applied).double().sum().item()
+    captured_trace = dots(basis, applied).sum().item()
     norms, traces = np.zeros((probes, len(names))), np.zeros(probes)
     if count == size:
         diagonal = (applied @ basis.T).double().cpu().numpy()
@@ -114,7 +114,7 @@ def sample_column(
         products = operator.column(name, vectors)
         part = slice(place, place + width)
         norms[part] = np.stack([_squares(_rest(products, row, bases)) for row in names], axis=1)
-        traces[part] = (vectors.double() * products[name].double()).sum(dim=0).cpu().numpy()
+        traces[part] = dots(vectors, products[name]).cpu().numpy()
         fresh = max(min(width, starts - place), 0)
         kept.append(plain[:, :fresh])
         # by linearity: H z = H P z + (H Q) Q^T z
@@ -134,7 +134,7 @@ def sample_column(
 
 def _squares(vectors: Tensor) -> Floats:
     """Squared norms of vectors (n, p): (p,)."""
-    return np.asarray(vectors.double().square().sum(dim=0).cpu().numpy(), dtype=np.float64)
+    return np.asarray(squares(vectors).cpu().numpy())
 
 
 def _rest(products: Mapping[str, Tensor], row: str, bases: Mapping[str, Tensor]) -> Tensor:
@@ -252,7 +252,7 @@ def sketch(
             found[name].append(rows[name][:, : max(ranks[name] - place, 0)])
     for name in others:
         nothing = torch.zeros(operator.sizes[name], 0, dtype=operator.dtype, device=operator.device)
-        bases[name] = orthonormal(torch.cat([nothing, *found[name]], dim=1))
+        bases[name] = orthonormal(torch.cat([nothing, *found.pop(name)], dim=1))
     return bases, spent + rank
 
 
@@ -263,7 +263,7 @@ def balance(operator: BlockOperator, generator: torch.Generator) -> tuple[dict[s
     """
     ones = dict.fromkeys(operator.names, 1.0)
     rows = operator.rows(_probes_everywhere(operator, 1, generator, ones), operator.names)
-    norms = {name: row.double().norm().item() for name, row in rows.items()}
+    norms = {name: squares(row).sqrt().item() for name, row in rows.items()}
     return {name: 1 / norm if norm > 0 else 1.0 for name, norm in norms.items()}, 1
 
 
@@ -271,6 +271,6 @@ def _probes_everywhere(
     operator: BlockOperator, width: int, generator: torch.Generator, scales: dict[str, float]
 ) -> dict[str, Tensor]:
     return {
-        name: scales[name] * rademacher(operator, width, generator, size=operator.sizes[name])
+        name: rademacher(operator, width, generator, size=operator.sizes[name]).mul_(scales[name])
         for name in operator.names
     }

@@ -158,6 +158,7 @@ class BlockOperator(ABC):
 
     def _rows_of(self, parts: Mapping[str, Tensor], names: Iterable[str]) -> dict[str, Tensor]:
         self._refuse_changed()
+        names = tuple(dict.fromkeys(names))
         count = {1 if vector.ndim == 1 else vector.shape[1] for vector in parts.values()}.pop()
         flat = any(vector.ndim == 1 for vector in parts.values())
         vectors = {}
@@ -174,8 +175,9 @@ class BlockOperator(ABC):
         self._products += count
         result = {}
         for name in names:
+            # each is dropped as its block is made: there is a second copy of one block, not of all
             pieces = [
-                product[place] if place in product else self._zeros(place, count)
+                product.pop(place) if place in product else self._zeros(place, count)
                 for place in self._places[name]
             ]
             rows = torch.cat(pieces, dim=1) if len(pieces) > 1 else pieces[0]
@@ -475,6 +477,8 @@ def backward(
 def _concatenate(results: Sequence[Tensor | None]) -> Tensor | None:
     """Put chunks (p, n) together; a parameter is unused for all vectors or for none."""
     present = [result for result in results if result is not None]
+    if len(present) == 1:
+        return present[0]
     return torch.cat(present) if present else None
 
 

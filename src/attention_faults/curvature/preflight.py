@@ -4,7 +4,8 @@ Products of `BlockHessian` are compared with central differences of the gradient
 derivative with them, and the gradient with central differences of the loss, all of it in double precision.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,20 +81,57 @@ def preflight(
     with observe():  # puts running statistics back
         own = BlockHessian(losses, held)
         _check_repeats(own, BlockHessian(losses, held), seen)
-        vectors = _directions(own, parameters, directions, generator)
-        own_symmetry = symmetry_residual(vectors, own @ vectors)
+        ways = _Directions.drawn(parameters, directions, generator)
+        small = torch.stack([ways.along(own @ way.to(own.dtype)) for way in ways], dim=1)
+        own_symmetry = symmetry_residual(small)
         _refuse_asymmetry(own_symmetry, own.dtype, seen)
         spent = 2 * own.work.gradients
         del own
         if parameters[0].dtype in SINGLES:
             with double_precision(seen.roots, parameters):
-                return _check_derivatives(losses, held, vectors.double(), own_symmetry, spent, seen)
-        return _check_derivatives(losses, held, vectors, own_symmetry, spent, seen)
+                return _check_derivatives(losses, held, ways, own_symmetry, spent, seen)
+        return _check_derivatives(losses, held, ways, own_symmetry, spent, seen)
 
 
-def symmetry_residual(vectors: Tensor, products: Tensor) -> float:
-    """Return ||S - S^T|| / ||S|| for S = V^T H V, from V and H V, both (n, d); 0 for H = 0."""
-    small = vectors.double().T @ products.double()
+@dataclass(frozen=True)
+class _Directions:
+    """Random directions (n,) in double precision, drawn anew at each use: together they would fill memory.
+
+    Each parameter moves by its own size, and a little at least; frozen ones do not move.
+    """
+
+    parameters: list[Tensor]
+    sizes: list[float]
+    seeds: list[int]
+
+    @classmethod
+    def drawn(cls, parameters: list[Tensor], count: int, generator: torch.Generator) -> "_Directions":
+        squares = [p.detach().double().square().sum().item() for p in parameters]
+        numbers = [p.numel() for p in parameters]
+        least = 0.1 * (math.sqrt(sum(squares) / max(sum(numbers), 1)) or 1.0)
+        sizes = [
+            math.sqrt(square / max(number, 1)) + least if p.requires_grad else 0.0
+            for p, square, number in zip(parameters, squares, numbers, strict=True)
+        ]
+        return cls(parameters, sizes, torch.randint(2**62, (count,), generator=generator).tolist())
+
+    def __iter__(self) -> Iterator[Tensor]:
+        for seed in self.seeds:
+            generator = torch.Generator().manual_seed(seed)
+            yield torch.cat(
+                [
+                    size * torch.randn(p.numel(), generator=generator, dtype=torch.float64)
+                    for p, size in zip(self.parameters, self.sizes, strict=True)
+                ]
+            ).to(self.parameters[0].device)
+
+    def along(self, product: Tensor) -> Tensor:
+        """Return the part of a product along each direction, (directions,)."""
+        return torch.stack([way @ product.double() for way in self])
+
+
+def symmetry_residual(small: Tensor) -> float:
+    """Return ||S - S^T|| / ||S||; 0 for S = 0."""
     norm = small.norm().item()
     return (small - small.T).norm().item() / norm if norm else 0.0
 
@@ -130,75 +168,81 @@ def _check_repeats(one: BlockHessian, again: BlockHessian, seen: Observation) ->
     )
 
 
-def _directions(
-    operator: BlockHessian, parameters: Sequence[Tensor], count: int, generator: torch.Generator
-) -> Tensor:
-    """Draw directions (n, count) in which each parameter moves by its own size, and a little at least."""
-    total = sum(p.detach().double().square().sum().item() for p in parameters)
-    typical = (total / operator.shape[0]) ** 0.5 or 1.0
-    pieces = []
-    for p in parameters:
-        own = p.detach().double().square().mean().sqrt().item() if p.numel() else 0.0
-        drawn = torch.randn((p.numel(), count), generator=generator, dtype=torch.float64)
-        pieces.append((own + 0.1 * typical) * drawn)
-    vectors = torch.cat(pieces)
-    return vectors.to(dtype=operator.dtype, device=operator.device)
-
-
 def _check_derivatives(
     losses: Sequence[Closure],
     blocks: dict[str, tuple[Tensor, ...]],
-    vectors: Tensor,
+    ways: _Directions,
     own_symmetry: float,
     spent: int,
     seen: Observation,
 ) -> Preflight:
-    hessian = BlockHessian(losses, blocks)
-    products, gradient = hessian @ vectors, hessian.gradient()
-    symmetry = symmetry_residual(vectors, products)
-    spent += hessian.work.gradients
-    sizes = list(hessian.sizes.values())
-    live = [p for block in blocks.values() for p in block if p.requires_grad]
-    mask = torch.cat(
-        [
-            torch.full((p.numel(),), float(p.requires_grad), dtype=torch.float64, device=p.device)
-            for block in blocks.values()
-            for p in block
-        ]
-    )
+    small, found = [], []
+    for way in ways:
+        hessian = BlockHessian(losses, blocks, probes_at_once=1)
+        product, gradient = hessian @ way, hessian.gradient()
+        small.append(ways.along(product))
+        spent += hessian.work.gradients
+        del hessian  # its graph
+        found.append(_compare(losses, blocks, way, product, gradient))
+        spent += found[-1].gradients
+        _refuse_slope(found[-1].slope)
+        _refuse_difference(found[-1].distances, list(blocks), seen)
+    symmetry = symmetry_residual(torch.stack(small, dim=1))
     _refuse_asymmetry(symmetry, torch.float64, seen)
-    parts = torch.split(mask[:, None] * vectors, [p.numel() for block in blocks.values() for p in block])
-    moved = [part for part, p in zip(parts, _flat(blocks), strict=True) if p.requires_grad]
-    length = sum(p.detach().square().sum().item() for p in live) ** 0.5 or 1.0
-    worst, worst_slope, best_steps = 0.0, 0.0, []
+    return Preflight(
+        symmetry,
+        own_symmetry,
+        max(float(one.distances.max()) for one in found),
+        max(one.slope for one in found),
+        tuple(one.step for one in found),
+        len(found),
+        spent,
+    )
+
+
+@dataclass(frozen=True)
+class _Comparison:
+    """How far a product and a slope are from central differences, each at its best step."""
+
+    distances: Floats
+    slope: float
+    step: float
+    gradients: int
+
+
+def _compare(
+    losses: Sequence[Closure],
+    blocks: dict[str, tuple[Tensor, ...]],
+    way: Tensor,
+    product: Tensor,
+    gradient: Tensor,
+) -> _Comparison:
+    """Compare a product (n,) and the gradient (n,) with differences along a direction (n,)."""
+    parameters = _flat(blocks)
+    live = [p for p in parameters if p.requires_grad]
+    parts = zip(torch.split(way, [p.numel() for p in parameters]), parameters, strict=True)
+    direction = [part.view(p.shape) for part, p in parts if p.requires_grad]
+    norm = way.norm().item() or 1.0
+    length = math.sqrt(sum(p.detach().square().sum().item() for p in live)) or 1.0
     with torch.no_grad():
-        level = sum(closure().item() for closure in losses) / len(losses)
-    for k in range(vectors.shape[1]):
-        direction = [part[:, k].reshape(p.shape) for part, p in zip(moved, live, strict=True)]
-        norm = sum(d.square().sum().item() for d in direction) ** 0.5 or 1.0
-        distances = np.full(len(sizes), np.inf)
-        slope = np.inf
-        for step in STEPS:
-            size = step * length / norm
-            difference, rise = _central(losses, blocks, live, direction, size)
-            spent += 2 * len(losses)
-            # of one step for all: else the rounding of the shortest would excuse anything
-            rounding = 10 * torch.finfo(torch.float64).eps * norm / (STEPS[0] * length)
-            floor = rounding * gradient.norm().item() + NEGLIGIBLE * products[:, k].norm().item()
-            found = _distances(products[:, k], difference, sizes, floor)
-            if found.max() < distances.max():
-                best = step
-            distances = np.minimum(distances, found)
-            expected = (gradient @ (mask * vectors[:, k])).item()
-            typical = max(abs(expected), gradient.norm().item() * norm / vectors.shape[0] ** 0.5)
-            slope = min(slope, _relative(abs(rise - expected), typical, rounding * abs(level)))
-            if max(distances.max(), slope) <= DIFFERENCE:
-                break
-        best_steps.append(best)
-        worst, worst_slope = max(worst, float(distances.max())), max(worst_slope, slope)
-        _refuse_slope(slope)
-        _refuse_difference(distances, list(blocks), seen)
-    return Preflight(symmetry, own_symmetry, worst, worst_slope, tuple(best_steps), vectors.shape[1], spent)
+        level = abs(sum(closure().item() for closure in losses) / len(losses))
+    # that of one step for all: else the rounding of the shortest would excuse anything
+    rounding = 10 * torch.finfo(torch.float64).eps * norm / (STEPS[0] * length)
+    floor = rounding * gradient.norm().item() + NEGLIGIBLE * product.norm().item()
+    expected = (gradient @ way).item()
+    typical = max(abs(expected), gradient.norm().item() * norm / math.sqrt(len(way)))
+    sizes = [sum(p.numel() for p in block) for block in blocks.values()]
+    distances, slope, best, spent = np.full(len(sizes), np.inf), np.inf, STEPS[0], 0
+    for step in STEPS:
+        difference, rise = _central(losses, blocks, live, direction, step * length / norm)
+        spent += 2 * len(losses)
+        found = _distances(product, difference, sizes, floor)
+        best = step if found.max() < distances.max() else best
+        distances = np.minimum(distances, found)
+        slope = min(slope, _relative(abs(rise - expected), typical, rounding * level))
+        if max(distances.max(), slope) <= DIFFERENCE:
+            break
+    return _Comparison(distances, slope, best, spent)
 
 
 def _flat(blocks: dict[str, tuple[Tensor, ...]]) -> list[Tensor]:

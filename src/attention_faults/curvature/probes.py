@@ -5,6 +5,8 @@ from torch import Tensor
 
 from attention_faults.curvature.estimate import Matrix
 
+PIECE = 2**20
+
 
 def rademacher(like: Matrix, count: int, generator: torch.Generator, *, size: int | None = None) -> Tensor:
     """Draw vectors of independent signs: (n, count), or (size, count).
@@ -13,7 +15,7 @@ def rademacher(like: Matrix, count: int, generator: torch.Generator, *, size: in
     """
     shape = (count, like.shape[1] if size is None else size)
     bits = torch.randint(2, shape, generator=generator, dtype=torch.int8)
-    return (2 * bits.to(device=like.device, dtype=like.dtype) - 1).T
+    return bits.to(device=like.device, dtype=like.dtype).mul_(2).sub_(1).T
 
 
 def gaussian(like: Matrix, count: int, generator: torch.Generator) -> Tensor:
@@ -37,3 +39,16 @@ def project_out(basis: Tensor, vectors: Tensor) -> Tensor:
     for _ in range(2):
         vectors = vectors - basis @ (basis.T @ vectors)
     return vectors
+
+
+def squares(vectors: Tensor) -> Tensor:
+    """Return squared norms of vectors (n, p), (p,) in double precision, without a copy of all of them in it."""
+    return dots(vectors, vectors)
+
+
+def dots(one: Tensor, other: Tensor) -> Tensor:
+    """Return products of vectors (n, p) with those of the same column, (p,) in double precision, likewise."""
+    total = torch.zeros(one.shape[1], dtype=torch.float64, device=one.device)
+    for a, b in zip(torch.split(one, PIECE), torch.split(other, PIECE), strict=True):
+        total += (a.double() * b.double()).sum(dim=0)
+    return total

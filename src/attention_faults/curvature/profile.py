@@ -39,7 +39,7 @@ class Budget:
         starts: of them, those from which Lanczos runs.
         steps: of each run.
         held: vectors of the size of the model that may be held in memory, or `least_held` numbers if that is
-            more; blocks too large for it get a smaller rank and fewer steps.
+            more; blocks too large for it get a smaller rank, fewer steps and fewer starts.
         least_held: numbers that may be held in any case.
     """
 
@@ -47,7 +47,7 @@ class Budget:
     probes: int
     starts: int
     steps: int
-    held: float = 2.0
+    held: float = 1.0
     least_held: int = 2**25
 
     def __post_init__(self) -> None:
@@ -144,9 +144,8 @@ def profile_operator(
         bases, for_bases = sketch(operator, group, ranks, generator, scales=scales)
         spent += for_bases
         for name in group:
-            column = sample_column(
-                operator, name, bases, budget.probes, generator, starts=min(budget.starts, budget.probes)
-            )
+            starts = max(min(budget.starts, room // (4 * operator.sizes[name])), 1)
+            column = sample_column(operator, name, bases, budget.probes, generator, starts=starts)
             columns.append(column)
             densities[name] = _density(operator, name, column, budget, generator, room)
     spent += sum(column.products for column in columns)
