@@ -119,7 +119,9 @@ class BlockOperator(ABC):
         """Multiply with a vector (n,) or with vectors (n, p)."""
         _check_length(vector, self.shape[1], "the matrix")
         parts = dict(zip(self.names, torch.split(vector, list(self.sizes.values())), strict=True))
-        return torch.cat(list(self._rows_of(parts, self.names).values()))
+        product = self._pieces(parts, self.names)
+        whole = torch.cat([product[place] for place in range(len(self._parameters))], dim=1)
+        return whole[0] if vector.ndim == 1 else whole.T
 
     def __getitem__(self, pair: tuple[str, str]) -> "Block":
         """Return the block of these rows and columns."""
@@ -157,10 +159,21 @@ class BlockOperator(ABC):
         return name
 
     def _rows_of(self, parts: Mapping[str, Tensor], names: Iterable[str]) -> dict[str, Tensor]:
-        self._refuse_changed()
         names = tuple(dict.fromkeys(names))
-        count = {1 if vector.ndim == 1 else vector.shape[1] for vector in parts.values()}.pop()
+        product = self._pieces(parts, names)
         flat = any(vector.ndim == 1 for vector in parts.values())
+        result = {}
+        for name in names:
+            # each piece is dropped as its block is made: there is a second copy of one block, not of all
+            pieces = [product.pop(place) for place in self._places[name]]
+            rows = torch.cat(pieces, dim=1) if len(pieces) > 1 else pieces[0]
+            result[name] = rows[0] if flat else rows.T
+        return result
+
+    def _pieces(self, parts: Mapping[str, Tensor], names: Iterable[str]) -> dict[int, Tensor]:
+        """Multiply; return rows (vectors, size of the parameter) of each parameter."""
+        self._refuse_changed()
+        count = {1 if vector.ndim == 1 else vector.shape[1] for vector in parts.values()}.pop()
         vectors = {}
         for name, vector in parts.items():
             start, stacked = 0, vector.detach().to(self.dtype).reshape(self.sizes[name], count).T
@@ -173,16 +186,10 @@ class BlockOperator(ABC):
         wanted = [place for name in names for place in self._places[name]]
         product = self._in_chunks(vectors, [place for place in wanted if place in self._live], count)
         self._products += count
-        result = {}
-        for name in names:
-            # each is dropped as its block is made: there is a second copy of one block, not of all
-            pieces = [
-                product.pop(place) if place in product else self._zeros(place, count)
-                for place in self._places[name]
-            ]
-            rows = torch.cat(pieces, dim=1) if len(pieces) > 1 else pieces[0]
-            result[name] = rows[0] if flat else rows.T
-        return result
+        for place in wanted:
+            if place not in product:
+                product[place] = self._zeros(place, count)
+        return product
 
     def _zeros(self, place: int, count: int) -> Tensor:
         return torch.zeros(count, self._parameters[place].numel(), dtype=self.dtype, device=self.device)
