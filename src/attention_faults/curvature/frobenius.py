@@ -100,6 +100,7 @@ def sample_column(
             [_squares(_rest(products, row, bases)).sum() if row in bases else 0 for row in names]
         )
         applied[:, place : place + vectors.shape[1]] = products[name]
+        del products  # else they are held while the next ones are made
     captured_trace = dots(basis, applied).sum().item()
     norms, traces = np.zeros((probes, len(names))), np.zeros(probes)
     if count == size:
@@ -116,9 +117,10 @@ def sample_column(
         norms[part] = np.stack([_squares(_rest(products, row, bases)) for row in names], axis=1)
         traces[part] = dots(vectors, products[name]).cpu().numpy()
         fresh = max(min(width, starts - place), 0)
-        kept.append(plain[:, :fresh])
+        kept.append(plain[:, :fresh].clone())
         # by linearity: H z = H P z + (H Q) Q^T z
         started.append(products[name][:, :fresh] + applied @ (basis.T @ plain[:, :fresh]))
+        del products, vectors
     return ColumnSamples(
         captured,
         left,
@@ -249,7 +251,8 @@ def sketch(
         width = min(operator.probes_at_once, rank - place)
         rows = operator.rows(_probes_everywhere(operator, width, generator, scales or {}), others)
         for name in others:
-            found[name].append(rows[name][:, : max(ranks[name] - place, 0)])
+            # a copy, since a part of a tensor holds all of it
+            found[name].append(rows.pop(name)[:, : max(ranks[name] - place, 0)].clone())
     for name in others:
         nothing = torch.zeros(operator.sizes[name], 0, dtype=operator.dtype, device=operator.device)
         bases[name] = orthonormal(torch.cat([nothing, *found.pop(name)], dim=1))
