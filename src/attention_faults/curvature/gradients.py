@@ -1,0 +1,105 @@
+"""What the gradient of the same batch says of each block, and what that costs: the baseline for curvature.
+
+Costs are in gradients, one forward and one backward pass of the batch. A curvature product costs two.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from attention_faults.curvature.errors import CurvatureError
+from attention_faults.curvature.operators import Blocks, Objective
+
+
+@dataclass(frozen=True)
+class GradientProfile:
+    """Gradient metrics of blocks.
+
+    Attributes:
+        table: a row for each block and metric, with columns `block`, `metric`, `estimate`, `stderr` (0: on
+            this batch they are exact) and `gradients`, the cost of the metric for all blocks together.
+        gradients: cost of the whole profile.
+    """
+
+    table: pd.DataFrame
+    gradients: int
+
+
+def gradient_profile(objective: Objective, blocks: Blocks) -> GradientProfile:
+    """Measure the gradient of each block, and how it varies over the samples of the batch.
+
+    The metrics, with g_n the gradient of the loss of sample n of N, g their mean, w the parameters, and
+    S = sum_n ||g_n - g||^2 / (N - 1), the trace of their covariance:
+
+    - `norm` ||g||, `max` max |g_k|, `gradient_x_weight` sum |g_k w_k|: one gradient;
+    - `variance` S, `signal_to_noise` ||g|| / sqrt(S), and `noise_scale` S / (||g||^2 - S / N), the batch size
+      at which noise equals signal (McCandlish et al. 2018, the simple one; unbiased parts): N backward passes
+      more, each counted as a gradient. nan for one sample, or where the signal cannot be told from zero.
+
+    Args:
+        objective: outputs, and the loss of each sample.
+        blocks: parameters by name of block; frozen and unused ones have zero gradient.
+
+    Raises:
+        CurvatureError: if a loss is not finite.
+    """
+    held = {name: list(block) for name, block in blocks.items()}
+    losses = objective.sample_losses(objective.outputs())
+    if not losses.isfinite().all():
+        raise CurvatureError(f"the losses of {int((~losses.isfinite()).sum())} samples are not finite")
+    count = len(losses)
+    mean = _gradients(losses.mean(), held)
+    first = {name: _first_order(gradient, held[name]) for name, gradient in mean.items()}
+    spread = dict.fromkeys(held, 0.0)
+    for loss in losses:
+        for name, gradient in _gradients(loss, held).items():
+            spread[name] += (gradient - mean[name]).square().sum().item()
+    rows = []
+    for name, metrics in first.items():
+        later = _noise(metrics["norm"], spread[name] / (count - 1) if count > 1 else math.nan, count)
+        for cost, group in ((1, metrics), (1 + count, later)):
+            rows += [
+                {"block": name, "metric": metric, "estimate": value, "stderr": 0.0, "gradients": cost}
+                for metric, value in group.items()
+            ]
+    return GradientProfile(pd.DataFrame(rows), 1 + count)
+
+
+def _gradients(loss: Tensor, blocks: dict[str, list[Tensor]]) -> dict[str, Tensor]:
+    """Return the flat gradient of each block in double precision."""
+    parameters = [p for block in blocks.values() for p in block]
+    live = [p for p in parameters if p.requires_grad]
+    found = (
+        torch.autograd.grad(loss, live, retain_graph=True, allow_unused=True)
+        if live and loss.requires_grad
+        else ()
+    )
+    by_id = {id(p): g for p, g in zip(live, found, strict=False) if g is not None}
+    return {
+        name: torch.cat([by_id.get(id(p), torch.zeros_like(p)).detach().double().flatten() for p in block])
+        for name, block in blocks.items()
+    }
+
+
+def _first_order(gradient: Tensor, parameters: list[Tensor]) -> dict[str, float]:
+    weights = torch.cat([p.detach().double().flatten() for p in parameters])
+    return {
+        "norm": gradient.norm().item(),
+        "max": gradient.abs().max().item(),
+        "gradient_x_weight": (gradient * weights).abs().sum().item(),
+    }
+
+
+def _noise(norm: float, variance: float, count: int) -> dict[str, float]:
+    signal = norm**2 - variance / count
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratio = np.divide(norm, np.sqrt(variance))
+    return {
+        "variance": variance,
+        "signal_to_noise": float(ratio),
+        "noise_scale": variance / signal if signal > 0 else math.nan,
+    }

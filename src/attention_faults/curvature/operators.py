@@ -1,0 +1,539 @@
+"""Curvature matrices of a loss as operators, by named blocks of parameters: no matrix is ever formed.
+
+All products are reverse over reverse (Pearlmutter 1994, by `torch.autograd.grad` twice), because forward mode
+over reverse is silently wrong for normalisation layers on torch 2.13 (see `docs/curvature.md`).
+"""
+
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.sparse.linalg import LinearOperator
+from torch import Tensor
+
+from attention_faults.curvature import diagnosis
+from attention_faults.curvature.errors import CurvatureError
+
+Closure = Callable[[], Tensor]
+Blocks = Mapping[str, Iterable[Tensor]]
+Vectors = dict[int, Tensor]
+
+# below this many parameters a product spends its time on calls rather than on arithmetic
+BATCHED_BELOW = 2**20
+PROBES_AT_ONCE = 8
+
+
+@dataclass(frozen=True)
+class Work:
+    """What an operator has spent.
+
+    Attributes:
+        products: products with one vector.
+        graphs: first-order graphs built, each about a gradient.
+    """
+
+    products: int
+    graphs: int
+
+    @property
+    def gradients(self) -> int:
+        """Cost in gradients, a product counted as two."""
+        return 2 * self.products + self.graphs
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A loss that is the mean of the losses of samples, in the two steps that Gauss-Newton needs.
+
+    Attributes:
+        outputs: closure that returns what the model says, shape (samples, ...).
+        sample_losses: from outputs to the loss of each sample, shape (samples,).
+    """
+
+    outputs: Closure
+    sample_losses: Callable[[Tensor], Tensor]
+
+    def loss(self) -> Tensor:
+        """Return the mean loss, a scalar: the closure that `BlockHessian` takes."""
+        return self.sample_losses(self.outputs()).mean()
+
+
+class BlockOperator(ABC):
+    """A symmetric matrix over named blocks of parameters, in the order of the blocks.
+
+    Vectors are flat, or have one vector a column. `operator @ v` is the product with the whole matrix,
+    `operator[i, j] @ v` that with one block, and `operator.column(j, v)` all blocks of one column at the
+    price of one product. A parameter that is frozen, or that the loss does not use, has rows of zeros.
+
+    Attributes:
+        names: of the blocks.
+        sizes: number of parameters of each block.
+        batched: whether several vectors share a backward pass. None until the first such product, which is
+            checked against a loop; False from then on where `torch.vmap` refuses the model, is slow on it, or
+            differs from the loop.
+    """
+
+    def __init__(self, blocks: Blocks, *, probes_at_once: int | None = None) -> None:
+        self.blocks = {name: tuple(parameters) for name, parameters in blocks.items()}
+        self._parameters = [parameter for block in self.blocks.values() for parameter in block]
+        _refuse_unusable(self.blocks)
+        self.names = tuple(self.blocks)
+        self.sizes = {name: sum(p.numel() for p in block) for name, block in self.blocks.items()}
+        self.dtype, self.device = self._parameters[0].dtype, self._parameters[0].device
+        size = sum(self.sizes.values())
+        self.shape = (size, size)
+        self._places, start = {}, 0
+        for name, block in self.blocks.items():
+            self._places[name] = range(start, start := start + len(block))
+        self._live = {i for i, parameter in enumerate(self._parameters) if parameter.requires_grad}
+        self.probes_at_once = probes_at_once or (PROBES_AT_ONCE if size <= BATCHED_BELOW else 1)
+        self.batched: bool | None = None if self.probes_at_once > 1 else False
+        self._versions = [_version(parameter) for parameter in self._parameters]
+        self._products = self._graphs = 0
+
+    @property
+    def work(self) -> Work:
+        """Products and graphs so far."""
+        return Work(self._products, self._graphs)
+
+    @property
+    @abstractmethod
+    def gradients_per_product(self) -> int:
+        """About how many gradients one product costs."""
+
+    @abstractmethod
+    def _multiply(self, vectors: Vectors, rows: Sequence[int], *, batched: bool) -> list[Tensor | None]:
+        """Multiply once.
+
+        Args:
+            vectors: one tensor for each parameter, of its shape, after a dimension of vectors if `batched`.
+            rows: parameters of which rows are wanted.
+            batched: whether there are several vectors.
+        """
+
+    def __matmul__(self, vector: Tensor) -> Tensor:
+        """Multiply with a vector (n,) or with vectors (n, p)."""
+        _check_length(vector, self.shape[1], "the matrix")
+        parts = dict(zip(self.names, torch.split(vector, list(self.sizes.values())), strict=True))
+        product = self._pieces(parts, self.names)
+        whole = torch.cat([product[place] for place in range(len(self._parameters))], dim=1)
+        return whole[0] if vector.ndim == 1 else whole.T
+
+    def __getitem__(self, pair: tuple[str, str]) -> "Block":
+        """Return the block of these rows and columns."""
+        row, column = (self._known(name) for name in pair)
+        return Block(self, row, column)
+
+    def column(self, name: str, vector: Tensor) -> dict[str, Tensor]:
+        """Multiply all blocks of one column with a vector (n_j,) or vectors (n_j, p)."""
+        _check_length(vector, self.sizes[self._known(name)], f"block `{name}`")
+        return self._rows_of({name: vector}, self.names)
+
+    def rows(self, vectors: Mapping[str, Tensor], names: Iterable[str]) -> dict[str, Tensor]:
+        """Multiply with a vector that is zero outside of some blocks; return the rows of some blocks."""
+        for name, vector in vectors.items():
+            _check_length(vector, self.sizes[self._known(name)], f"block `{name}`")
+        return self._rows_of(vectors, [self._known(name) for name in names])
+
+    def scipy(self) -> LinearOperator:
+        """View the matrix as a SciPy operator; its vectors are copied to and from the device."""
+
+        def multiply(vector: Any) -> Any:
+            tensor = torch.as_tensor(np.ascontiguousarray(vector), dtype=self.dtype, device=self.device)
+            return (self @ tensor).cpu().numpy()
+
+        dtype = torch.empty(0, dtype=self.dtype).numpy().dtype
+        return LinearOperator(
+            self.shape, matvec=multiply, rmatvec=multiply, matmat=multiply, rmatmat=multiply, dtype=dtype
+        )
+
+    def _known(self, name: str) -> str:
+        if name not in self.blocks:
+            raise KeyError(
+                f"there is no block `{name}`, only {', '.join(f'`{known}`' for known in self.blocks)}"
+            )
+        return name
+
+    def _rows_of(self, parts: Mapping[str, Tensor], names: Iterable[str]) -> dict[str, Tensor]:
+        names = tuple(dict.fromkeys(names))
+        product = self._pieces(parts, names)
+        flat = any(vector.ndim == 1 for vector in parts.values())
+        result = {}
+        for name in names:
+            # each piece is dropped as its block is made: there is a second copy of one block, not of all
+            pieces = [product.pop(place) for place in self._places[name]]
+            rows = torch.cat(pieces, dim=1) if len(pieces) > 1 else pieces[0]
+            result[name] = rows[0] if flat else rows.T
+        return result
+
+    def _pieces(self, parts: Mapping[str, Tensor], names: Iterable[str]) -> dict[int, Tensor]:
+        """Multiply; return rows (vectors, size of the parameter) of each parameter."""
+        self._refuse_changed()
+        count = {1 if vector.ndim == 1 else vector.shape[1] for vector in parts.values()}.pop()
+        vectors = {}
+        for name, vector in parts.items():
+            start, stacked = 0, vector.detach().to(self.dtype).reshape(self.sizes[name], count).T
+            for place in self._places[name]:
+                parameter = self._parameters[place]
+                stop = start + parameter.numel()
+                if place in self._live:
+                    vectors[place] = stacked[:, start:stop].reshape(count, *parameter.shape)
+                start = stop
+        wanted = [place for name in names for place in self._places[name]]
+        product = self._in_chunks(vectors, [place for place in wanted if place in self._live], count)
+        self._products += count
+        for place in wanted:
+            if place not in product:
+                product[place] = self._zeros(place, count)
+        return product
+
+    def _zeros(self, place: int, count: int) -> Tensor:
+        return torch.zeros(count, self._parameters[place].numel(), dtype=self.dtype, device=self.device)
+
+    def _in_chunks(self, vectors: Vectors, rows: Sequence[int], count: int) -> dict[int, Tensor]:
+        """Multiply with all vectors, some or one at a time; return rows (count, size of the parameter)."""
+        if not vectors or not rows or not count:
+            return {}
+        pieces, start = [], 0
+        while start < count:
+            width = min(self.probes_at_once, count - start) if self.batched is not False else 1
+            chunk = {place: vector[start : start + width] for place, vector in vectors.items()}
+            if width == 1:
+                results = self._multiply({p: v[0] for p, v in chunk.items()}, rows, batched=False)
+                pieces.append([None if result is None else result.reshape(1, -1) for result in results])
+            else:
+                pieces.append(self._batch(chunk, rows, width))
+            start += width
+        columns = {place: [piece[i] for piece in pieces] for i, place in enumerate(rows)}
+        return {
+            place: whole for place, column in columns.items() if (whole := _concatenate(column)) is not None
+        }
+
+    def _batch(self, chunk: Vectors, rows: Sequence[int], width: int) -> list[Tensor | None]:
+        if self.batched is None:
+            self.batched = self._batch_agrees_with_loop()
+            self._products += 3
+        if self.batched:
+            results = self._multiply(chunk, rows, batched=True)
+            return [None if result is None else result.reshape(width, -1) for result in results]
+        singles = [
+            self._multiply({place: vector[i] for place, vector in chunk.items()}, rows, batched=False)
+            for i in range(width)
+        ]
+        return [
+            _concatenate([None if one is None else one.reshape(1, -1) for one in column])
+            for column in zip(*singles, strict=True)
+        ]
+
+    def _batch_agrees_with_loop(self) -> bool:
+        """Compare a batch with a loop on all of the matrix, since other blocks may run other operations."""
+        generator = torch.Generator().manual_seed(0)
+        rows = sorted(self._live)
+        vectors = {
+            place: torch.randn((2, *self._parameters[place].shape), generator=generator, dtype=self.dtype)
+            for place in rows
+        }
+        vectors = {place: vector.to(self.device) for place, vector in vectors.items()}
+        try:
+            # `vmap` warns where it has no rule and would be as slow as a loop
+            with warnings.catch_warnings(action="error"):
+                together = self._multiply(vectors, rows, batched=True)
+        except (RuntimeError, UserWarning):
+            return False
+        alone = self._multiply({place: vector[1] for place, vector in vectors.items()}, rows, batched=False)
+        pairs = [(a[1], b) for a, b in zip(together, alone, strict=True) if a is not None and b is not None]
+        error = sum((a - b).square().sum().item() for a, b in pairs)
+        scale = sum(b.square().sum().item() for _, b in pairs)
+        return error <= (1e3 * torch.finfo(self.dtype).eps) ** 2 * scale
+
+    def _refuse_changed(self) -> None:
+        for name, places in self._places.items():
+            if any(_version(self._parameters[i]) != self._versions[i] for i in places):
+                raise CurvatureError(
+                    f"block `{name}` has changed since this operator was made: make a new one after each step"
+                )
+
+
+class Block:
+    """One block of an operator: rows of one block of parameters, columns of another."""
+
+    def __init__(self, operator: BlockOperator, row: str, column: str) -> None:
+        self.operator, self.row, self.column = operator, row, column
+        self.shape = (operator.sizes[row], operator.sizes[column])
+        self.dtype, self.device = operator.dtype, operator.device
+
+    def __matmul__(self, vector: Tensor) -> Tensor:
+        """Multiply with a vector (n_j,) or vectors (n_j, p)."""
+        return self.operator.rows({self.column: vector}, [self.row])[self.row]
+
+
+class BlockHessian(BlockOperator):
+    """Hessian of a loss.
+
+    The gradient and its graph are made once and kept for all products. With several batches (a sequence of
+    closures) the loss is their mean, and the graph of each is made anew in each product, since to keep all of
+    them costs the memory of all: a product then costs three gradients a batch and not two.
+
+    Args:
+        loss: closure that returns a scalar, the same at each call; or several of them.
+        blocks: parameters by name of block; none twice.
+        probes_at_once: most vectors that share one backward pass; chosen by size where not given.
+
+    Raises:
+        ValueError: if a parameter occurs twice or is no leaf, or precisions or devices differ.
+        CurvatureError: if the loss is no finite scalar.
+    """
+
+    def __init__(
+        self, loss: Closure | Sequence[Closure], blocks: Blocks, *, probes_at_once: int | None = None
+    ) -> None:
+        super().__init__(blocks, probes_at_once=probes_at_once)
+        self.losses = [loss] if callable(loss) else list(loss)
+        if not self.losses:
+            raise ValueError("there is no loss: the sequence of closures is empty")
+        self._kept = self._gradient(0) if len(self.losses) == 1 else None
+
+    @property
+    def gradients_per_product(self) -> int:
+        """Two for one batch; for several, three for each."""
+        return 2 if self._kept is not None else 3 * len(self.losses)
+
+    def gradient(self) -> Tensor:
+        """Return the gradient, flat (n,)."""
+        total = torch.zeros(self.shape[0], dtype=self.dtype, device=self.device)
+        for number in range(len(self.losses)):
+            kept = self._kept if self._kept is not None else self._gradient(number)
+            flat = [
+                kept[i].detach().flatten() if i in kept else self._zeros(i, 1)[0]
+                for i in range(len(self._parameters))
+            ]
+            total += torch.cat(flat) / len(self.losses)
+        return total
+
+    def _gradient(self, number: int) -> dict[int, Tensor]:
+        """Return the gradient of one batch with its graph, by parameter; unused ones are left out."""
+        loss = self.losses[number]()
+        which = f" of batch {number}" if len(self.losses) > 1 else ""
+        if loss.numel() != 1:
+            raise CurvatureError(f"the loss{which} has shape {tuple(loss.shape)}: a scalar has a Hessian")
+        if not loss.isfinite():
+            raise CurvatureError(
+                f"the loss{which} is {loss.item()}: no curvature; look for a division by zero, a logarithm "
+                "of zero, or a diverged training"
+            )
+        self._graphs += 1
+        places = sorted(self._live)
+        if not loss.requires_grad or not places:
+            return {}
+        parameters = [self._parameters[place] for place in places]
+        gradients = torch.autograd.grad(loss.sum(), parameters, create_graph=True, allow_unused=True)
+        return {place: g for place, g in zip(places, gradients, strict=True) if g is not None}
+
+    def _multiply(self, vectors: Vectors, rows: Sequence[int], *, batched: bool) -> list[Tensor | None]:
+        total: list[Tensor | None] = [None] * len(rows)
+        for number, loss in enumerate(self.losses):
+            kept = self._kept if self._kept is not None else self._gradient(number)
+            # a gradient without a graph does not depend on any parameter
+            places = [place for place in vectors if place in kept and kept[place].requires_grad]
+            if not places:
+                continue
+            part = backward(
+                loss,
+                [kept[place] for place in places],
+                [self._parameters[row] for row in rows],
+                [vectors[place] for place in places],
+                batched=batched,
+            )
+            if len(self.losses) == 1:
+                return part
+            total = [_plus(a, b, len(self.losses)) for a, b in zip(total, part, strict=True)]
+        return total
+
+
+def _plus(total: Tensor | None, part: Tensor | None, count: int) -> Tensor | None:
+    if part is None:
+        return total
+    return part / count if total is None else total + part / count
+
+
+class _Sandwich(BlockOperator):
+    """The matrix J^T M J: J the Jacobian of some responses, M symmetric on responses.
+
+    The product with J is the derivative, with respect to u, of J^T u, whose graph is made once and kept.
+    """
+
+    def __init__(self, blocks: Blocks, responses: Tensor, closure: Closure) -> None:
+        # M is applied by derivatives of its own, one vector at a time
+        super().__init__(blocks, probes_at_once=1)
+        self._responses, self._closure = responses, closure
+        self._weights = torch.zeros_like(responses, requires_grad=True)
+        self._pulled: dict[int, Tensor] = {}
+        places = sorted(self._live)
+        if responses.requires_grad and places:
+            parameters = [self._parameters[place] for place in places]
+            pulled = torch.autograd.grad(
+                responses, parameters, self._weights, create_graph=True, allow_unused=True
+            )
+            self._pulled = {p: g for p, g in zip(places, pulled, strict=True) if g is not None}
+        self._graphs = 1
+
+    @property
+    def gradients_per_product(self) -> int:
+        """One to pull back and two to push forward."""
+        return 3
+
+    @abstractmethod
+    def _middle(self, vector: Tensor) -> Tensor:
+        """Multiply M with a vector of the shape of the responses."""
+
+    def _multiply(self, vectors: Vectors, rows: Sequence[int], *, batched: bool) -> list[Tensor | None]:
+        if batched:
+            raise RuntimeError("products are made one at a time")
+        places = [place for place in vectors if place in self._pulled]
+        if not places:
+            return [None] * len(rows)
+        (pushed,) = backward(
+            self._closure, [self._pulled[i] for i in places], [self._weights], [vectors[i] for i in places]
+        )
+        if pushed is None:
+            return [None] * len(rows)
+        parameters = [self._parameters[row] for row in rows]
+        return backward(self._closure, [self._responses], parameters, [self._middle(pushed)])
+
+
+class GaussNewton(_Sandwich):
+    """Generalised Gauss-Newton matrix (Schraudolph 2002): J^T H J, J of outputs, H of the loss given outputs.
+
+    Raises:
+        ValueError: as `BlockHessian`.
+        CurvatureError: if the loss is no finite scalar.
+    """
+
+    def __init__(self, objective: Objective, blocks: Blocks) -> None:
+        outputs = objective.outputs()
+        self._detached = outputs.detach().requires_grad_()
+        loss = objective.sample_losses(self._detached).mean()
+        if not loss.isfinite():
+            raise CurvatureError(f"the loss is {loss.item()}: no curvature")
+        (self._slope,) = torch.autograd.grad(loss, self._detached, create_graph=True)
+        super().__init__(blocks, outputs, objective.outputs)
+
+    def _middle(self, vector: Tensor) -> Tensor:
+        if not self._slope.requires_grad:
+            return torch.zeros_like(vector)
+        (product,) = torch.autograd.grad(
+            self._slope, self._detached, vector, retain_graph=True, materialize_grads=True
+        )
+        return product
+
+
+class EmpiricalFisher(_Sandwich):
+    """Mean over samples of the outer product of the gradient of a sample's loss with itself.
+
+    Raises:
+        ValueError: as `BlockHessian`.
+        CurvatureError: if a loss is not finite.
+    """
+
+    def __init__(self, objective: Objective, blocks: Blocks) -> None:
+        losses = objective.sample_losses(objective.outputs())
+        if not losses.isfinite().all():
+            raise CurvatureError(f"the losses of {int((~losses.isfinite()).sum())} samples are not finite")
+        super().__init__(blocks, losses, lambda: objective.sample_losses(objective.outputs()))
+
+    def _middle(self, vector: Tensor) -> Tensor:
+        return vector / len(vector)
+
+
+def backward(
+    loss: Closure,
+    outputs: Sequence[Tensor],
+    inputs: Sequence[Tensor],
+    vectors: Sequence[Tensor],
+    *,
+    batched: bool = False,
+) -> list[Tensor | None]:
+    """Multiply the transposed Jacobian of `outputs` with vectors, and keep the graph.
+
+    Args:
+        loss: closure that made the graph; it runs again only to explain an error.
+        outputs: what has a Jacobian.
+        inputs: with respect to what.
+        vectors: one tensor for each output, of its shape, after a dimension of vectors if `batched`.
+        batched: whether there are several vectors.
+
+    Raises:
+        CurvatureError: if an operation has no double backward.
+    """
+    try:
+        return list(
+            torch.autograd.grad(
+                outputs, inputs, vectors, retain_graph=True, allow_unused=True, is_grads_batched=batched
+            )
+        )
+    except RuntimeError as error:
+        if not diagnosis.lacks_double_backward(error):
+            raise
+        raise CurvatureError(diagnosis.explain_missing_double_backward(loss, error)) from error
+
+
+def _concatenate(results: Sequence[Tensor | None]) -> Tensor | None:
+    """Put chunks (p, n) together; a parameter is unused for all vectors or for none."""
+    present = [result for result in results if result is not None]
+    if len(present) == 1:
+        return present[0]
+    return torch.cat(present) if present else None
+
+
+def _check_length(vector: Tensor, size: int, what: str) -> None:
+    if vector.ndim not in (1, 2) or vector.shape[0] != size:
+        raise ValueError(f"{what} has {size} columns, the vector has shape {tuple(vector.shape)}")
+
+
+def _version(parameter: Tensor) -> int:
+    return parameter._version  # noqa: SLF001 - the count of changes in place has no public name
+
+
+def _refuse_unusable(blocks: Mapping[str, tuple[Tensor, ...]]) -> None:
+    """Refuse blocks that overlap, are empty, mix precisions or devices, or hold what is no parameter."""
+    if not blocks:
+        raise ValueError("there are no blocks")
+    for name, block in blocks.items():
+        if not block:
+            raise ValueError(f"block `{name}` is empty: leave it out")
+        if not all(parameter.is_leaf for parameter in block):
+            raise ValueError(f"block `{name}` holds a tensor that is computed, not a parameter of the loss")
+    kinds = {(p.dtype, p.device) for block in blocks.values() for p in block}
+    if len(kinds) > 1:
+        listed = ", ".join(sorted(f"{dtype} on {device}" for dtype, device in kinds))
+        raise ValueError(f"blocks mix precisions or devices: {listed}; bring them to one")
+    _refuse_overlaps(blocks)
+
+
+def _refuse_overlaps(blocks: Mapping[str, tuple[Tensor, ...]]) -> None:
+    spans: dict[int, list[tuple[range, str]]] = {}
+    for name, block in blocks.items():
+        for parameter in block:
+            if not parameter.numel():
+                continue
+            span = _span(parameter)
+            others = spans.setdefault(parameter.untyped_storage().data_ptr(), [])
+            for other_span, other in others:
+                if span.start < other_span.stop and other_span.start < span.stop:
+                    raise ValueError(
+                        f"blocks `{other}` and `{name}` overlap: a parameter, and its memory, belongs to one "
+                        "block, once; give tied parameters to one of them"
+                    )
+            others.append((span, name))
+
+
+def _span(parameter: Tensor) -> range:
+    """Return the bytes from the first to the last element."""
+    start = parameter.data_ptr()
+    steps = zip(parameter.shape, parameter.stride(), strict=True)
+    last = sum((length - 1) * step for length, step in steps)
+    return range(start, start + (last + 1) * parameter.element_size())
