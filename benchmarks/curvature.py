@@ -30,6 +30,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import yaml
 from torch import Tensor, nn
 
 from attention_faults.curvature import ECONOMY, STANDARD, BlockHessian, Budget, profile_operator
@@ -37,7 +38,9 @@ from attention_faults.curvature.frobenius import squared_norms
 from attention_faults.curvature.lanczos import extremes
 from attention_faults.curvature.probes import rademacher
 from attention_faults.curvature.trace import hutchinson
-from attention_faults.subjects.distilbert import DistilBert, TokenTask
+from attention_faults.faults.campaign import subject_of
+from attention_faults.study import Model
+from attention_faults.subjects.distilbert import TokenTask
 from attention_faults.subjects.subject import Batch, Subject
 
 PEERS = {
@@ -47,6 +50,8 @@ PEERS = {
 }
 REPEATS = 7
 Timings = dict[str, list[float]]
+
+ROOT = Path(__file__).parents[1]
 
 
 @dataclass(frozen=True)
@@ -87,7 +92,9 @@ def small(name: str, samples: int, device: str, **sizes: Any) -> Setting:
 
 def full_distilbert(device: str) -> Setting:
     """DistilBERT in its published size, random weights and tokens, a batch of 8 x 64."""
-    subject = replace(DistilBert.full(), dropout=0.0)
+    settings = yaml.safe_load((ROOT / "config/distilbert_full.yaml").read_text())["models"]["distilbert_full"]
+    options = settings["options"] | {"pretrained": "", "dropout": 0.0}
+    subject = subject_of("full", Model(subject="distilbert", options=options))
     generator = torch.Generator().manual_seed(0)
     vocabulary, tokens = 30522, torch.randint(30522, (8, 512), generator=generator)
     batch = {"input_ids": tokens[:, :64], "attention_mask": torch.ones(8, 64, dtype=torch.bool)}

@@ -5,14 +5,12 @@ import warnings
 
 import pytest
 import torch
-from support.curvature import SUBJECTS, by_child, case, classify
+from support.curvature import SUBJECTS, by_child, case, classify, seeded
 from torch import Tensor, nn
 
 from attention_faults.curvature.errors import CurvatureError
 from attention_faults.curvature.preflight import Preflight, preflight
 from attention_faults.subjects.subject import Subject
-
-GENERATOR = torch.Generator()
 
 
 def check(model: nn.Module, inputs: Tensor, seed: int = 0) -> Preflight:
@@ -45,7 +43,7 @@ def test_single_precision_subjects_pass_in_double_precision(name):
     task = subject.task(seed=0)
     model = subject.build(task, seed=0)
     batch = {key: tensor[:samples] for key, tensor in task.train.items()}
-    result = preflight(lambda: subject.loss(model, batch), subject.blocks(model), GENERATOR)
+    result = preflight(lambda: subject.loss(model, batch), subject.blocks(model), seeded(0))
     assert result.symmetry <= 1e-11
     assert 1e-11 < result.symmetry_own <= 1e-4
     assert result.difference <= 1e-6
@@ -151,7 +149,7 @@ def test_an_error_in_one_small_block_is_not_hidden_by_large_ones():
         return large.pow(4).sum() + WrongDouble.apply(small).square().sum()
 
     with pytest.raises(CurvatureError, match="in block `small`"):
-        preflight(loss, {"large": [large], "small": [small]}, GENERATOR)
+        preflight(loss, {"large": [large], "small": [small]}, seeded(0))
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -192,7 +190,7 @@ def test_shuffled_data_and_train_mode_statistics_are_named():
 
     model, inputs = Moving(), torch.randn(4, 3) + 1
     with pytest.raises(CurvatureError, match=r"statistics that `Moving` keeps in training mode"):
-        preflight(lambda: model(inputs).square().mean(), {"layer": model.parameters()}, GENERATOR)
+        preflight(lambda: model(inputs).square().mean(), {"layer": model.parameters()}, seeded(0))
 
 
 class Fused(nn.Module):
@@ -265,7 +263,7 @@ def test_frozen_and_unused_parameters_are_no_alarm():
     model[0].requires_grad_(False)
     unused = nn.Linear(2, 2)
     loss = classify(model, torch.randn(8, 4))
-    preflight(lambda: loss(model), {**by_child(model), "unused": unused.parameters()}, GENERATOR)
+    preflight(lambda: loss(model), {**by_child(model), "unused": unused.parameters()}, seeded(0))
 
 
 def test_one_direction_says_nothing_about_symmetry():

@@ -28,6 +28,20 @@ SUBJECTS: dict[str, tuple[dict[str, Any], int]] = {
         6,
     ),
     "graph_han": ({"heads": 2, "size": 2, "semantic": 3, "communities": 4, "members": 4, "inputs": 4}, 8),
+    "cnn3d": (
+        {
+            "channels": 4,
+            "width": 4,
+            "heads": 2,
+            "latents": 2,
+            "feed_forward": 3,
+            "frames": 4,
+            "size": 8,
+            "classes": 2,
+            "train_size": 12,
+        },
+        6,
+    ),
     "distilbert": (
         {"layers": 2, "heads": 2, "width": 4, "feed_forward": 5, "keys": 3, "length": 4, "train_size": 12},
         6,
@@ -84,7 +98,7 @@ def gradient(loss: Callable[[], Tensor], parameters: list[nn.Parameter]) -> Tens
 
 
 def dense_by_differences(
-    loss: Callable[[], Tensor], parameters: list[nn.Parameter], step: float = 1e-5
+    loss: Callable[[], Tensor], parameters: list[nn.Parameter], step: float = 3e-6
 ) -> Tensor:
     """Central differences of the gradient over every coordinate: (n, n)."""
     columns = []
@@ -216,7 +230,10 @@ def of_subject(name: str) -> Case:
     subject = Subject.named(name)(**sizes)
     task = subject.task(seed=0)
     model = subject.build(task, seed=0).double()
-    batch = {key: tensor[:samples] for key, tensor in task.train.items()}
+    batch = {
+        key: tensor[:samples].double() if tensor.is_floating_point() else tensor[:samples]
+        for key, tensor in task.train.items()
+    }
     return Case(name, Closed(model, lambda network: subject.loss(network, batch)), subject.blocks(model))
 
 
