@@ -1,6 +1,7 @@
 """The default target, offline, on the embedded dataset and a user's own of another shape."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +9,8 @@ import nbclient
 import nbformat
 import pandas as pd
 import pytest
+import yaml
+from snakemake.utils import update_config
 from support.project import EVIL, ROOT, Run, snakemake
 
 pytestmark = pytest.mark.xdist_group("workflow")
@@ -137,6 +140,42 @@ def test_changed_code_reruns_what_it_made(finished: Run) -> None:
     source.write_text(original)
     assert "measure_prevalence" in planned.stdout
     assert "Nothing to be done" not in planned.stdout
+
+
+@pytest.mark.parametrize(
+    ("change", "again"),
+    [
+        ({"models": {"graph_han": {"options": {"size": 4}}}}, 7),
+        ({"curvature": {"reference": 6}}, 1),
+        ({"curvature": {"seeds": 6}}, 5),
+        ({"curvature": {"dtype": "float64"}}, 7),
+        ({"models": {"graph_han": {"faults": []}}}, 0),
+    ],
+    ids=str,
+)
+def test_changed_models_and_seeds_are_trained_again_and_no_others(
+    finished: Run, change: dict[str, dict[str, object]], again: int
+) -> None:
+    settings = yaml.safe_load((finished.folder / "test.yaml").read_text())
+    update_config(settings, change)
+    (finished.folder / "changed.yaml").write_text(yaml.safe_dump(settings))
+    planned = snakemake(finished.folder, "--configfile", "changed.yaml", "--dry-run", "curvature")
+    assert planned.returncode == 0, planned.stdout
+    counted = re.search(r"^train_series +(\d+)$", planned.stdout, re.MULTILINE)
+    assert (int(counted.group(1)) if counted else 0) == again
+
+
+def test_a_mistake_in_a_fault_stops_the_study_before_anything_is_trained(project: Path) -> None:
+    wrong = {"operator": "mask_droped", "places": ["pap"], "severities": [1]}
+    settings = {"curvature": {"models": ["graph_han"]}, "models": {"graph_han": {"faults": [wrong]}}}
+    (project / "wrong.yaml").write_text(yaml.safe_dump(settings))
+    run = snakemake(project, "--configfile", "wrong.yaml", "curvature")
+    assert run.returncode != 0
+    assert (
+        "key `models.graph_han.faults`: there is no fault operator `mask_droped`; did you mean" in run.stdout
+    )
+    assert "Traceback" not in run.stdout
+    assert not (project / "results/curvature/runs").exists()
 
 
 def test_study_runs_in_another_working_directory(tmp_path: Path) -> None:
