@@ -12,7 +12,8 @@ ON_GPU = STUDY.curvature.device == "cuda" or (STUDY.curvature.device == "auto" a
 DATA = {name: str(campaign.data_path(model.data)) for name, model in MODELS.items() if model.data}
 CURVATURE_NOTE = " ".join(
     [f"Real data: {', '.join(DATA)}."] * bool(DATA)
-    + [f"SYNTHETIC DATA: {', '.join(name for name in MODELS if name not in DATA)}."] * (len(DATA) < len(MODELS))
+    + [f"SYNTHETIC DATA: {', '.join(name for name in MODELS if name not in DATA)}."]
+    * (len(DATA) < len(MODELS))
     + ["Verdicts screen each mutant alone, uncorrected for their number."]
 )
 CURVATURE_TABLES = """
@@ -67,11 +68,11 @@ rule train_series:
         f"{CURVATURE}/logs/train_series/{{model}}/{{series}}.log",
     benchmark:
         f"{CURVATURE}/timings/train_series/{{model}}/{{series}}.tsv"
+    conda:
+        "../../environment.yml"
     threads: STUDY.curvature.threads
     resources:
         gpu=int(bool(ON_GPU)),
-    conda:
-        "../../environment.yml"
     params:
         code=MODEL_CODE,
         series=lambda wildcards: SERIES_VALUES[wildcards.model, wildcards.series],
