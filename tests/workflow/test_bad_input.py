@@ -40,7 +40,7 @@ def test_bad_records_are_all_reported_and_nothing_is_written(project: Path) -> N
     name, version, file, _, *rest = register.read_text().splitlines()[1].split(",")
     header = register.read_text().splitlines()[0]
     register.write_text(f"{header}\n{','.join([name, version, file, '', *rest])}\n")
-    finished = snakemake(project)
+    finished = snakemake(project, "taxonomy")
     assert finished.returncode != 0
     source = "data/faults/github_2026/records.csv"
     assert (
@@ -56,7 +56,7 @@ def test_bad_records_are_all_reported_and_nothing_is_written(project: Path) -> N
 def test_changed_file_is_not_taken_for_the_registered_one(project: Path) -> None:
     path = project / "data/faults/github_2026/records.csv"
     path.write_bytes(path.read_bytes() + b"\n")
-    finished = snakemake(project)
+    finished = snakemake(project, "taxonomy")
     assert finished.returncode != 0
     assert "the register expects de91e8ec" in finished.stdout
     assert results(project) == []

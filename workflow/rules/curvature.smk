@@ -43,7 +43,7 @@ rule plan_runs:
         f"{CURVATURE}/logs/plan_runs.log",
     benchmark:
         f"{CURVATURE}/timings/plan_runs.tsv"
-    priority: 2
+    priority: 100  # mistakes in the configuration come out first
     conda:
         "../../environment.yml"
     params:
@@ -59,8 +59,6 @@ rule plan_runs:
 rule train_series:
     input:
         data=lambda wildcards: DATA.get(wildcards.model, []),
-        # mistakes in the configuration come out before anything is trained
-        plan=ancient(f"{CURVATURE}/tables/plan.csv"),
     output:
         summary=f"{CURVATURE}/runs/{{model}}/{{series}}/train.json",
         checkpoints=directory(f"{CURVATURE}/runs/{{model}}/{{series}}/checkpoints"),

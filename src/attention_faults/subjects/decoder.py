@@ -99,7 +99,7 @@ class Decoder(Subject):
             {
                 "`width` must be a multiple of `heads`": self.width % self.heads == 0,
                 "`pairs` must be at most `keys`": self.pairs <= self.keys,
-                "`prompt` must be at most twice `pairs`": self.prompt <= 2 * self.pairs,
+                "`prompt` must be at most the sequence": self.prompt <= 2 * self.pairs + 1,
                 "`values` must be 2 or more": self.values > 1,
             }
         )
