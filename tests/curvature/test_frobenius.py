@@ -6,7 +6,14 @@ import scipy.stats
 import torch
 from support.curvature import ALL, Dense, case, dense, indefinite, operator_of, seeded
 
-from attention_faults.curvature.frobenius import combine, sample_column, sketch, squared_norm, squared_norms
+from attention_faults.curvature.frobenius import (
+    balance,
+    combine,
+    sample_column,
+    sketch,
+    squared_norm,
+    squared_norms,
+)
 from attention_faults.curvature.interaction import interactions
 from attention_faults.curvature.operators import BlockHessian
 
@@ -55,6 +62,19 @@ def test_the_basis_takes_most_of_the_error_where_singular_values_decay():
     plain, better = (squared_norms(operator, 16, seeded(0), rank=rank) for rank in (0, 6))
     # the row and the column of a one-parameter block are exact both ways
     assert np.median(better.stderr[[0, 2, 3]]) <= np.median(plain.stderr[[0, 2, 3]]) / 50
+
+
+def test_a_block_of_nothing_but_rounding_does_not_drown_the_others():
+    size = sum(SIZES.values())
+    drawn = torch.randn(size, size, generator=seeded(1), dtype=torch.double)
+    noise = torch.zeros(size, size, dtype=torch.double)
+    noise[-SIZES["d"] :] = 1e-16 * drawn[-SIZES["d"] :]
+    matrix = torch.zeros(size, size, dtype=torch.double)
+    rest = size - SIZES["d"]
+    matrix[:rest, :rest] = indefinite(rest)
+    scales, _ = balance(Dense(matrix + noise + noise.T, SIZES), seeded(0))
+    assert scales["d"] <= 1e15 * min(scales.values())
+    assert max(scales[name] for name in "abc") <= 100 * min(scales[name] for name in "abc")
 
 
 def test_two_groups_of_bases_agree_with_one():

@@ -1,13 +1,32 @@
 """Products with blocks of the Hessian against central differences of the gradient."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
-from support.curvature import ALL, Case, case, dense, dense_by_differences, normal, relative, second_voice
+from support.curvature import (
+    ALL,
+    Case,
+    Dense,
+    case,
+    dense,
+    dense_by_differences,
+    normal,
+    relative,
+    second_voice,
+)
 from torch import Tensor, nn
 
 from attention_faults.curvature.errors import CurvatureError
-from attention_faults.curvature.operators import BlockHessian, EmpiricalFisher, GaussNewton, Objective
+from attention_faults.curvature.gradients import gradient_profile
+from attention_faults.curvature.operators import (
+    BlockHessian,
+    EmpiricalFisher,
+    GaussNewton,
+    Objective,
+    Work,
+)
 
 # sparse products, and the double backward of GroupNorm, are errors under `vmap`
 REFUSED_BY_VMAP = {"graph_han", "group_norm"}
@@ -148,15 +167,119 @@ def test_several_batches_are_their_mean_and_cost_a_graph_each():
     v = vectors(both.shape[1], 2)
     mean = (BlockHessian(one, known.blocks) @ v + BlockHessian(other, known.blocks) @ v) / 2
     assert relative(both @ v, mean) <= 1e-12
-    assert both.gradients_per_product == 6
-    assert both.work.products >= 2
-    assert both.work.graphs >= 2
+    alone = BlockHessian([one, other], known.blocks, probes_at_once=1)
+    alone @ v
+    assert alone.work == Work(products=2, gradients=2 * 2 * 3)
+    before = both.work  # two products more share the graph of each batch
+    both @ v
+    assert both.work - before == Work(products=2, gradients=2 * (1 + 2 * 2))
     single = BlockHessian(one, known.blocks, probes_at_once=1)
     for _ in range(3):
         single @ v
-    assert single.gradients_per_product == 2
-    assert (single.work.products, single.work.graphs) == (6, 1)
-    assert single.work.gradients == 13
+    assert single.work == Work(products=6, gradients=13)
+
+
+@pytest.mark.parametrize("category", [DeprecationWarning, UserWarning])
+def test_warnings_of_a_closure_are_its_own(category):
+    torch.manual_seed(0)
+    layer, inputs = nn.Linear(3, 2).double(), normal(4, 3)
+
+    def loss() -> Tensor:
+        warnings.warn("an old function", category, stacklevel=2)
+        return layer(inputs).exp().mean()
+
+    hessian = BlockHessian([loss, loss], {"layer": layer.parameters()})
+    with pytest.warns(category, match="an old function"):
+        hessian @ vectors(8)
+    assert hessian.batched
+
+
+class Mistaken(Dense):
+    """A matrix whose batched products are wrong in the second block."""
+
+    def _multiply(self, vectors, rows, *, batched):
+        results = super()._multiply(vectors, rows, batched=batched)
+        return [
+            2 * result if batched and row == 1 else result for row, result in zip(rows, results, strict=True)
+        ]
+
+
+def test_a_batch_that_is_wrong_in_one_small_block_is_looped_over():
+    matrix = torch.block_diag(1e6 * torch.eye(4), 1e-6 * torch.eye(2)).double()
+    operator = Mistaken(matrix, {"large": 4, "small": 2})
+    operator.batched = None
+    torch.testing.assert_close(operator @ torch.eye(6, dtype=torch.double), matrix)
+    assert operator.batched is False
+
+
+@pytest.mark.parametrize("kind", [GaussNewton, EmpiricalFisher])
+@pytest.mark.parametrize("once", [False, True])
+def test_gauss_newton_and_fisher_notice_a_wrong_double_backward(kind, once):
+    torch.manual_seed(0)
+
+    class Constant(torch.autograd.Function):
+        """Tanh whose backward is right, but lacks its dependence on the gradient that it is given."""
+
+        forward = staticmethod(lambda ctx, x: setattr(ctx, "slope", 1 - x.tanh() ** 2) or x.tanh())
+
+        @staticmethod
+        def backward(ctx, grad):
+            return grad.detach() * ctx.slope if once else grad * ctx.slope + 0.1 * (grad - grad.detach())
+
+    first, last = nn.Linear(4, 5).double(), nn.Linear(5, 3).double()
+    inputs, labels = normal(6, 4), torch.arange(6) % 3
+    objective = Objective(
+        lambda: last(Constant.apply(first(inputs))),
+        lambda out: nn.functional.cross_entropy(out, labels, reduction="none"),
+    )
+    with pytest.raises(CurvatureError, match="adjoint: a product with the Jacobian differs by"):
+        kind(objective, {"first": first.parameters(), "last": last.parameters()})
+
+
+def test_gauss_newton_and_fisher_of_outputs_of_higher_rank():
+    torch.manual_seed(0)
+    model, inputs, labels = nn.Linear(3, 4).double(), normal(5, 2, 3), torch.arange(10).view(5, 2) % 4
+    objective = Objective(
+        lambda: model(inputs).tanh(),
+        lambda out: nn.functional.cross_entropy(out.transpose(1, 2), labels, reduction="none").mean(dim=1),
+    )
+    parameters = list(model.parameters())
+    outputs = objective.outputs()
+
+    def jacobian(responses: Tensor) -> Tensor:
+        rows = [torch.autograd.grad(r, parameters, retain_graph=True) for r in responses.flatten()]
+        return torch.stack([torch.cat([g.flatten() for g in row]) for row in rows])
+
+    p = torch.softmax(outputs, dim=-1).detach().reshape(-1, 4)
+    middle = torch.block_diag(*(torch.diag(row) - torch.outer(row, row) for row in p)) / 10
+    of_outputs, of_samples = jacobian(outputs), jacobian(objective.losses(outputs))
+    identity = torch.eye(16, dtype=torch.double)
+    for operator, expected in (
+        (GaussNewton(objective, {"all": parameters}), of_outputs.T @ middle @ of_outputs),
+        (EmpiricalFisher(objective, {"all": parameters}), of_samples.T @ of_samples / 5),
+    ):
+        assert relative(operator @ identity, expected) <= 1e-12
+        # the graph; the check, once each way; sixteen products, there and back
+        assert operator.work == Work(products=16, gradients=1 + 3 + 16 * 3)
+
+
+@pytest.mark.parametrize("losses", [torch.ones_like, torch.mean], ids=["too_many", "mean"])
+def test_losses_that_are_not_one_a_sample_are_refused(losses):
+    weight = nn.Parameter(torch.ones(3, 2))
+    objective = Objective(lambda: weight * 1, lambda outputs: losses(outputs) * outputs.sum())
+    for use in (GaussNewton, EmpiricalFisher, gradient_profile):
+        with pytest.raises(CurvatureError, match=r"losses of samples have shape .*, not \(samples,\)"):
+            use(objective, {"w": [weight]})
+    with pytest.raises(CurvatureError, match="losses of samples have shape"):
+        BlockHessian(objective.loss, {"w": [weight]})
+
+
+def test_a_sparse_gradient_is_refused_with_its_cure():
+    embedding = nn.Embedding(5, 2, sparse=True)
+    with pytest.raises(CurvatureError, match=r"shape \(5, 2\) is sparse.*`sparse=False`"):
+        BlockHessian(
+            lambda: embedding(torch.tensor([1, 3])).square().sum(), {"embedding": embedding.parameters()}
+        )
 
 
 class Partly(nn.Module):
@@ -263,6 +386,7 @@ def test_blocks_that_cannot_be_told_apart_are_refused():
         ({"a": [weight, weight]}, "`a` and `a` overlap"),
         (overlapping, "`a` and `b` overlap"),
         ({"a": []}, "`a` is empty"),
+        ({"a": [weight, nn.Parameter(torch.ones(0))]}, "`a` holds a parameter without elements"),
         ({}, "no blocks"),
         ({"a": [weight * 2]}, "`a` holds a tensor that is computed"),
         ({"a": [weight], "b": [nn.Parameter(torch.ones(2).double())]}, "mix precisions"),

@@ -294,8 +294,6 @@ class Dense(BlockOperator):
         starts = torch.tensor([0, *sizes.values()]).cumsum(0).tolist()
         self.places = [slice(a, b) for a, b in itertools.pairwise(starts)]
 
-    gradients_per_product = 1
-
     def _multiply(self, vectors: dict[int, Tensor], rows: Sequence[int], *, batched: bool) -> list[Any]:
         def entry(row: int, place: int) -> Tensor:
             return self.matrix[self.places[row], self.places[place]]

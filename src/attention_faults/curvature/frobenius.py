@@ -262,12 +262,14 @@ def sketch(
 def balance(operator: BlockOperator, generator: torch.Generator) -> tuple[dict[str, float], int]:
     """Find scales of probes at which every block has its say in a product with all of them, by one product.
 
-    If ||H_ij|| is about h_i h_j, the rows of one product have norms in the ratio of h_i: their inverses.
+    If ||H_ij|| is about h_i h_j, the rows of one product have norms in the ratio of h_i: their inverses. A
+    block that is no more than the rounding of the others gets no scale that would drown them in it.
     """
     ones = dict.fromkeys(operator.names, 1.0)
     rows = operator.rows(_probes_everywhere(operator, 1, generator, ones), operator.names)
     norms = {name: squares(row).sqrt().item() for name, row in rows.items()}
-    return {name: 1 / norm if norm > 0 else 1.0 for name, norm in norms.items()}, 1
+    least = 100 * torch.finfo(operator.dtype).eps * max(norms.values()) or 1.0
+    return {name: 1 / max(norm, least) for name, norm in norms.items()}, 1
 
 
 def _probes_everywhere(

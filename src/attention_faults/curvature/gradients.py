@@ -11,8 +11,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from attention_faults.curvature.errors import CurvatureError
-from attention_faults.curvature.operators import Blocks, Objective
+from attention_faults.curvature.operators import Blocks, Objective, derive, flatten
 
 
 @dataclass(frozen=True)
@@ -45,12 +44,10 @@ def gradient_profile(objective: Objective, blocks: Blocks) -> GradientProfile:
         blocks: parameters by name of block; frozen and unused ones have zero gradient.
 
     Raises:
-        CurvatureError: if a loss is not finite.
+        CurvatureError: if a loss is not finite, or there is not one a sample.
     """
     held = {name: list(block) for name, block in blocks.items()}
-    losses = objective.sample_losses(objective.outputs())
-    if not losses.isfinite().all():
-        raise CurvatureError(f"the losses of {int((~losses.isfinite()).sum())} samples are not finite")
+    losses = objective.losses(objective.outputs())
     count = len(losses)
     mean = _gradients(losses.mean(), held)
     first = {name: _first_order(gradient, held[name]) for name, gradient in mean.items()}
@@ -72,17 +69,9 @@ def gradient_profile(objective: Objective, blocks: Blocks) -> GradientProfile:
 def _gradients(loss: Tensor, blocks: dict[str, list[Tensor]]) -> dict[str, Tensor]:
     """Return the flat gradient of each block in double precision."""
     parameters = [p for block in blocks.values() for p in block]
-    live = [p for p in parameters if p.requires_grad]
-    found = (
-        torch.autograd.grad(loss, live, retain_graph=True, allow_unused=True)
-        if live and loss.requires_grad
-        else ()
-    )
-    by_id = {id(p): g for p, g in zip(live, found, strict=False) if g is not None}
-    return {
-        name: torch.cat([by_id.get(id(p), torch.zeros_like(p)).detach().double().flatten() for p in block])
-        for name, block in blocks.items()
-    }
+    flat = flatten(derive(loss, parameters, retain_graph=True), parameters).double()
+    sizes = [sum(p.numel() for p in block) for block in blocks.values()]
+    return dict(zip(blocks, torch.split(flat, sizes), strict=True))
 
 
 def _first_order(gradient: Tensor, parameters: list[Tensor]) -> dict[str, float]:

@@ -25,6 +25,8 @@ Vectors = dict[int, Tensor]
 # below this many parameters a product spends its time on calls rather than on arithmetic
 BATCHED_BELOW = 2**20
 PROBES_AT_ONCE = 8
+# how far from its transpose rounding may take an operator, relative to its norm
+SYMMETRY = {torch.float64: 1e-9, torch.float32: 1e-3, torch.float16: 0.03, torch.bfloat16: 0.2}
 
 
 @dataclass(frozen=True)
@@ -33,16 +35,15 @@ class Work:
 
     Attributes:
         products: products with one vector.
-        graphs: first-order graphs built, each about a gradient.
+        gradients: cost in gradients: one for a first-order graph, two for a pass through it and back.
     """
 
     products: int
-    graphs: int
+    gradients: int
 
-    @property
-    def gradients(self) -> int:
-        """Cost in gradients, a product counted as two."""
-        return 2 * self.products + self.graphs
+    def __sub__(self, before: "Work") -> "Work":
+        """Return what was spent since."""
+        return Work(self.products - before.products, self.gradients - before.gradients)
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,25 @@ class Objective:
 
     def loss(self) -> Tensor:
         """Return the mean loss, a scalar: the closure that `BlockHessian` takes."""
-        return self.sample_losses(self.outputs()).mean()
+        return self.losses(self.outputs()).mean()
+
+    def losses(self, outputs: Tensor) -> Tensor:
+        """Return the loss of each sample, (samples,).
+
+        Raises:
+            CurvatureError: if one is not finite, or there is not one number a sample.
+        """
+        losses = self.sample_losses(outputs)
+        if losses.ndim != 1:
+            raise CurvatureError(
+                f"the losses of samples have shape {tuple(losses.shape)}, not (samples,): take the mean over "
+                "the other dimensions"
+            )
+        if not losses.isfinite().all():
+            raise CurvatureError(
+                f"the losses of {int((~losses.isfinite()).sum())} samples are not finite: no curvature"
+            )
+        return losses
 
 
 class BlockOperator(ABC):
@@ -72,9 +91,9 @@ class BlockOperator(ABC):
     Attributes:
         names: of the blocks.
         sizes: number of parameters of each block.
-        batched: whether several vectors share a backward pass. None until the first such product, which is
-            checked against a loop; False from then on where `torch.vmap` refuses the model, is slow on it, or
-            differs from the loop.
+        batched: whether several vectors share a backward pass. None until the first such product; False from
+            then on where `torch.vmap` refuses the model, has no rule for one of its operations, or differs
+            from a loop in one parameter. It is not timed: what is faster depends on the model.
     """
 
     def __init__(self, blocks: Blocks, *, probes_at_once: int | None = None) -> None:
@@ -93,17 +112,12 @@ class BlockOperator(ABC):
         self.probes_at_once = probes_at_once or (PROBES_AT_ONCE if size <= BATCHED_BELOW else 1)
         self.batched: bool | None = None if self.probes_at_once > 1 else False
         self._versions = [_version(parameter) for parameter in self._parameters]
-        self._products = self._graphs = 0
+        self._products = self._gradients = 0
 
     @property
     def work(self) -> Work:
-        """Products and graphs so far."""
-        return Work(self._products, self._graphs)
-
-    @property
-    @abstractmethod
-    def gradients_per_product(self) -> int:
-        """About how many gradients one product costs."""
+        """What was spent so far."""
+        return Work(self._products, self._gradients)
 
     @abstractmethod
     def _multiply(self, vectors: Vectors, rows: Sequence[int], *, batched: bool) -> list[Tensor | None]:
@@ -198,39 +212,30 @@ class BlockOperator(ABC):
         """Multiply with all vectors, some or one at a time; return rows (count, size of the parameter)."""
         if not vectors or not rows or not count:
             return {}
-        pieces, start = [], 0
-        while start < count:
-            width = min(self.probes_at_once, count - start) if self.batched is not False else 1
-            chunk = {place: vector[start : start + width] for place, vector in vectors.items()}
-            if width == 1:
-                results = self._multiply({p: v[0] for p, v in chunk.items()}, rows, batched=False)
-                pieces.append([None if result is None else result.reshape(1, -1) for result in results])
-            else:
-                pieces.append(self._batch(chunk, rows, width))
-            start += width
+        if self.batched is None and count > 1:
+            self.batched = self._batch_agrees_with_loop()
+            self._products += 3
+        width = self.probes_at_once if self.batched else 1
+        pieces = []
+        for start in range(0, count, width):
+            size = min(width, count - start)
+            chunk = {
+                p: vector[start : start + size] if size > 1 else vector[start]
+                for p, vector in vectors.items()
+            }
+            results = self._multiply(chunk, rows, batched=size > 1)
+            pieces.append([None if result is None else result.reshape(size, -1) for result in results])
         columns = {place: [piece[i] for piece in pieces] for i, place in enumerate(rows)}
         return {
             place: whole for place, column in columns.items() if (whole := _concatenate(column)) is not None
         }
 
-    def _batch(self, chunk: Vectors, rows: Sequence[int], width: int) -> list[Tensor | None]:
-        if self.batched is None:
-            self.batched = self._batch_agrees_with_loop()
-            self._products += 3
-        if self.batched:
-            results = self._multiply(chunk, rows, batched=True)
-            return [None if result is None else result.reshape(width, -1) for result in results]
-        singles = [
-            self._multiply({place: vector[i] for place, vector in chunk.items()}, rows, batched=False)
-            for i in range(width)
-        ]
-        return [
-            _concatenate([None if one is None else one.reshape(1, -1) for one in column])
-            for column in zip(*singles, strict=True)
-        ]
-
     def _batch_agrees_with_loop(self) -> bool:
-        """Compare a batch with a loop on all of the matrix, since other blocks may run other operations."""
+        """Compare a batch with a loop on all of the matrix, since other blocks may run other operations.
+
+        Each parameter is compared for itself, so that none hides behind a larger one; what is left of zeros
+        by rounding passes.
+        """
         generator = torch.Generator().manual_seed(0)
         rows = sorted(self._live)
         vectors = {
@@ -239,16 +244,15 @@ class BlockOperator(ABC):
         }
         vectors = {place: vector.to(self.device) for place, vector in vectors.items()}
         try:
-            # `vmap` warns where it has no rule and would be as slow as a loop
-            with warnings.catch_warnings(action="error"):
-                together = self._multiply(vectors, rows, batched=True)
+            together = self._multiply(vectors, rows, batched=True)
         except (RuntimeError, UserWarning):
             return False
         alone = self._multiply({place: vector[1] for place, vector in vectors.items()}, rows, batched=False)
         pairs = [(a[1], b) for a, b in zip(together, alone, strict=True) if a is not None and b is not None]
-        error = sum((a - b).square().sum().item() for a, b in pairs)
-        scale = sum(b.square().sum().item() for _, b in pairs)
-        return error <= (1e3 * torch.finfo(self.dtype).eps) ** 2 * scale
+        errors = np.array([(a - b).norm().item() for a, b in pairs])
+        sizes = np.array([b.norm().item() for _, b in pairs])
+        eps = torch.finfo(self.dtype).eps
+        return bool((errors <= 1e3 * eps * sizes + 10 * eps * np.linalg.norm(sizes)).all())
 
     def _refuse_changed(self) -> None:
         for name, places in self._places.items():
@@ -297,21 +301,12 @@ class BlockHessian(BlockOperator):
             raise ValueError("there is no loss: the sequence of closures is empty")
         self._kept = self._gradient(0) if len(self.losses) == 1 else None
 
-    @property
-    def gradients_per_product(self) -> int:
-        """Two for one batch; for several, three for each."""
-        return 2 if self._kept is not None else 3 * len(self.losses)
-
     def gradient(self) -> Tensor:
         """Return the gradient, flat (n,)."""
         total = torch.zeros(self.shape[0], dtype=self.dtype, device=self.device)
         for number in range(len(self.losses)):
             kept = self._kept if self._kept is not None else self._gradient(number)
-            flat = [
-                kept[i].detach().flatten() if i in kept else self._zeros(i, 1)[0]
-                for i in range(len(self._parameters))
-            ]
-            total += torch.cat(flat) / len(self.losses)
+            total += flatten(kept, self._parameters) / len(self.losses)
         return total
 
     def _gradient(self, number: int) -> dict[int, Tensor]:
@@ -325,13 +320,8 @@ class BlockHessian(BlockOperator):
                 f"the loss{which} is {loss.item()}: no curvature; look for a division by zero, a logarithm "
                 "of zero, or a diverged training"
             )
-        self._graphs += 1
-        places = sorted(self._live)
-        if not loss.requires_grad or not places:
-            return {}
-        parameters = [self._parameters[place] for place in places]
-        gradients = torch.autograd.grad(loss.sum(), parameters, create_graph=True, allow_unused=True)
-        return {place: g for place, g in zip(places, gradients, strict=True) if g is not None}
+        self._gradients += 1
+        return derive(loss, self._parameters, create_graph=True)
 
     def _multiply(self, vectors: Vectors, rows: Sequence[int], *, batched: bool) -> list[Tensor | None]:
         total: list[Tensor | None] = [None] * len(rows)
@@ -341,6 +331,7 @@ class BlockHessian(BlockOperator):
             places = [place for place in vectors if place in kept and kept[place].requires_grad]
             if not places:
                 continue
+            self._gradients += 2 * (len(vectors[places[0]]) if batched else 1)
             part = backward(
                 loss,
                 [kept[place] for place in places],
@@ -363,7 +354,8 @@ def _plus(total: Tensor | None, part: Tensor | None, count: int) -> Tensor | Non
 class _Sandwich(BlockOperator):
     """The matrix J^T M J: J the Jacobian of some responses, M symmetric on responses.
 
-    The product with J is the derivative, with respect to u, of J^T u, whose graph is made once and kept.
+    The product with J is the derivative, with respect to u, of J^T u, whose graph is made once and kept. That
+    it is J is checked by its adjoint, J^T by a first backward alone.
     """
 
     def __init__(self, blocks: Blocks, responses: Tensor, closure: Closure) -> None:
@@ -371,20 +363,42 @@ class _Sandwich(BlockOperator):
         super().__init__(blocks, probes_at_once=1)
         self._responses, self._closure = responses, closure
         self._weights = torch.zeros_like(responses, requires_grad=True)
-        self._pulled: dict[int, Tensor] = {}
-        places = sorted(self._live)
-        if responses.requires_grad and places:
-            parameters = [self._parameters[place] for place in places]
-            pulled = torch.autograd.grad(
-                responses, parameters, self._weights, create_graph=True, allow_unused=True
-            )
-            self._pulled = {p: g for p, g in zip(places, pulled, strict=True) if g is not None}
-        self._graphs = 1
+        pulled = derive(responses, self._parameters, self._weights, create_graph=True)
+        self._pulled = {place: gradient for place, gradient in pulled.items() if gradient.requires_grad}
+        self._gradients += 1
+        self._check_adjoint()
 
-    @property
-    def gradients_per_product(self) -> int:
-        """One to pull back and two to push forward."""
-        return 3
+    def _push(self, vectors: Vectors) -> Tensor:
+        """Multiply J with a vector."""
+        places = [place for place in vectors if place in self._pulled]
+        if not places:
+            return torch.zeros_like(self._responses)
+        self._gradients += 2
+        (pushed,) = backward(
+            self._closure, [self._pulled[i] for i in places], [self._weights], [vectors[i] for i in places]
+        )
+        return torch.zeros_like(self._responses) if pushed is None else pushed
+
+    def _check_adjoint(self) -> None:
+        generator = torch.Generator().manual_seed(0)
+
+        def drawn(like: Tensor) -> Tensor:
+            return torch.randn(like.shape, generator=generator, dtype=like.dtype).to(like.device)
+
+        response = drawn(self._responses)
+        vectors = {place: drawn(self._parameters[place]) for place in sorted(self._live)}
+        pulled = derive(self._responses, self._parameters, response, retain_graph=True)
+        self._gradients += 1
+        ahead = (response * self._push(vectors)).sum().item()
+        back = sum((gradient * vectors[place]).sum().item() for place, gradient in pulled.items())
+        size = max(flatten(pulled, self._parameters).norm().item(), abs(ahead))
+        bound = SYMMETRY[self.dtype]
+        if not abs(ahead - back) <= bound * size:
+            raise CurvatureError(
+                f"adjoint: a product with the Jacobian differs by {abs(ahead - back) / size:.2g} from its "
+                f"first backward ({self.dtype}, at most {bound:.0e}): the double backward of an operation is "
+                "wrong; replace fused kernels by plain operations"
+            )
 
     @abstractmethod
     def _middle(self, vector: Tensor) -> Tensor:
@@ -393,14 +407,10 @@ class _Sandwich(BlockOperator):
     def _multiply(self, vectors: Vectors, rows: Sequence[int], *, batched: bool) -> list[Tensor | None]:
         if batched:
             raise RuntimeError("products are made one at a time")
-        places = [place for place in vectors if place in self._pulled]
-        if not places:
+        pushed = self._push(vectors)
+        if not self._responses.requires_grad:
             return [None] * len(rows)
-        (pushed,) = backward(
-            self._closure, [self._pulled[i] for i in places], [self._weights], [vectors[i] for i in places]
-        )
-        if pushed is None:
-            return [None] * len(rows)
+        self._gradients += 1
         parameters = [self._parameters[row] for row in rows]
         return backward(self._closure, [self._responses], parameters, [self._middle(pushed)])
 
@@ -410,15 +420,13 @@ class GaussNewton(_Sandwich):
 
     Raises:
         ValueError: as `BlockHessian`.
-        CurvatureError: if the loss is no finite scalar.
+        CurvatureError: if a loss is not finite, or the double backward of the outputs is wrong.
     """
 
     def __init__(self, objective: Objective, blocks: Blocks) -> None:
         outputs = objective.outputs()
         self._detached = outputs.detach().requires_grad_()
-        loss = objective.sample_losses(self._detached).mean()
-        if not loss.isfinite():
-            raise CurvatureError(f"the loss is {loss.item()}: no curvature")
+        loss = objective.losses(self._detached).mean()
         (self._slope,) = torch.autograd.grad(loss, self._detached, create_graph=True)
         super().__init__(blocks, outputs, objective.outputs)
 
@@ -436,17 +444,53 @@ class EmpiricalFisher(_Sandwich):
 
     Raises:
         ValueError: as `BlockHessian`.
-        CurvatureError: if a loss is not finite.
+        CurvatureError: if a loss is not finite, or the double backward of the losses is wrong.
     """
 
     def __init__(self, objective: Objective, blocks: Blocks) -> None:
-        losses = objective.sample_losses(objective.outputs())
-        if not losses.isfinite().all():
-            raise CurvatureError(f"the losses of {int((~losses.isfinite()).sum())} samples are not finite")
-        super().__init__(blocks, losses, lambda: objective.sample_losses(objective.outputs()))
+        losses = objective.losses(objective.outputs())
+        super().__init__(blocks, losses, objective.loss)
 
     def _middle(self, vector: Tensor) -> Tensor:
         return vector / len(vector)
+
+
+def derive(
+    output: Tensor, parameters: Sequence[Tensor], vector: Tensor | None = None, **options: bool
+) -> dict[int, Tensor]:
+    """Return the gradient by place of the parameter; what is frozen or unused is left out.
+
+    Args:
+        output: a loss, or responses.
+        parameters: with respect to what.
+        vector: weights of the responses.
+        options: of `torch.autograd.grad`.
+
+    Raises:
+        CurvatureError: if a gradient is sparse.
+    """
+    places = [place for place, parameter in enumerate(parameters) if parameter.requires_grad]
+    if not output.requires_grad or not places:
+        return {}
+    weights = torch.ones_like(output) if vector is None else vector
+    found = torch.autograd.grad(
+        output, [parameters[i] for i in places], weights, allow_unused=True, **options
+    )
+    gradients = {place: g for place, g in zip(places, found, strict=True) if g is not None}
+    for place, gradient in gradients.items():
+        if gradient.layout != torch.strided:
+            raise CurvatureError(
+                f"the gradient of a parameter of shape {tuple(parameters[place].shape)} is sparse, and has "
+                "no double backward; make its embedding with `sparse=False`"
+            )
+    return gradients
+
+
+def flatten(gradients: Mapping[int, Tensor], parameters: Sequence[Tensor]) -> Tensor:
+    """Put gradients by place into one vector (n,), with zeros where there is none."""
+    return torch.cat(
+        [gradients.get(place, torch.zeros_like(p)).detach().flatten() for place, p in enumerate(parameters)]
+    )
 
 
 def backward(
@@ -470,11 +514,14 @@ def backward(
         CurvatureError: if an operation has no double backward.
     """
     try:
-        return list(
-            torch.autograd.grad(
-                outputs, inputs, vectors, retain_graph=True, allow_unused=True, is_grads_batched=batched
+        with warnings.catch_warnings():
+            if batched:  # `vmap` warns where it has no rule and would be as slow as a loop
+                warnings.filterwarnings("error", "There is a performance drop", UserWarning)
+            return list(
+                torch.autograd.grad(
+                    outputs, inputs, vectors, retain_graph=True, allow_unused=True, is_grads_batched=batched
+                )
             )
-        )
     except RuntimeError as error:
         if not diagnosis.lacks_double_backward(error):
             raise
@@ -505,6 +552,8 @@ def _refuse_unusable(blocks: Mapping[str, tuple[Tensor, ...]]) -> None:
     for name, block in blocks.items():
         if not block:
             raise ValueError(f"block `{name}` is empty: leave it out")
+        if not all(parameter.numel() for parameter in block):
+            raise ValueError(f"block `{name}` holds a parameter without elements: leave it out")
         if not all(parameter.is_leaf for parameter in block):
             raise ValueError(f"block `{name}` holds a tensor that is computed, not a parameter of the loss")
     kinds = {(p.dtype, p.device) for block in blocks.values() for p in block}
@@ -518,8 +567,6 @@ def _refuse_overlaps(blocks: Mapping[str, tuple[Tensor, ...]]) -> None:
     spans: dict[int, list[tuple[range, str]]] = {}
     for name, block in blocks.items():
         for parameter in block:
-            if not parameter.numel():
-                continue
             span = _span(parameter)
             others = spans.setdefault(parameter.untyped_storage().data_ptr(), [])
             for other_span, other in others:

@@ -77,7 +77,7 @@ class Profile:
         interactions: between all pairs of blocks.
         norms: squared Frobenius norms of all pairs.
         densities: spectral density of each block.
-        work: what the whole profile has cost, checks apart.
+        work: what the profile has cost, apart from the checks and from making the operator.
         checks: what the loss has passed before; None for an operator that is no Hessian.
     """
 
@@ -127,6 +127,9 @@ def profile_operator(
 ) -> Profile:
     """Measure any operator by blocks: Hessian, Gauss-Newton or Fisher.
 
+    Nothing is checked here. Of a `BlockHessian` make a `preflight` first, as `curvature_profile` does; the
+    other operators check themselves when they are made, but not whether their closures are deterministic.
+
     Args:
         operator: of all blocks.
         budget: products for each block.
@@ -152,13 +155,12 @@ def profile_operator(
     norms = combine(operator.names, columns, spent)
     for name, column in zip(operator.names, columns, strict=True):
         rows += _rows(name, column, norms, densities[name])
-    after = operator.work
     return Profile(
         pd.DataFrame(rows),
         interactions(norms),
         norms,
         densities,
-        Work(after.products - before.products, after.graphs),
+        operator.work - before,
         checks,
     )
 
@@ -217,6 +219,7 @@ def _rows(
             Estimate.within(float(value[place, place]), float(stderr[place, place]), column.products)
             for value, stderr in ((values, stderrs), (norms.squared, norms.stderr))
         )
+    shared = column.products if column.diagonal is not None else column.starts.shape[1]
     found = ends(density.runs)
     metrics: dict[str, Estimate | Eigenvalue] = {
         "trace": column.trace(),
@@ -226,7 +229,7 @@ def _rows(
         "magnitude": found.magnitude,
         "negative_share": negative_share(density),
         "effective_rank": effective_rank(density),
-        "stable_rank": stable_rank(squared, found.magnitude),
+        "stable_rank": stable_rank(squared, found.magnitude, column.products + density.products - shared),
     }
     return [
         {
@@ -241,12 +244,12 @@ def _rows(
     ]
 
 
-def stable_rank(squared_norm: Estimate, magnitude: Eigenvalue) -> Estimate:
+def stable_rank(squared_norm: Estimate, magnitude: Eigenvalue, products: int) -> Estimate:
     """||H||_F^2 / ||H||_2^2, between 1 and n; undefined (nan) for the zero matrix.
 
-    Errors are carried over to first order, the residual of the eigenvalue as if it were a standard error.
+    Errors are carried over to first order, the residual of the eigenvalue as if it were a standard error;
+    `products` counts once those that both have in common.
     """
-    products = squared_norm.products + magnitude.products
     square = magnitude.value**2
     if not square:
         return Estimate.exact(math.nan, products)
