@@ -1,6 +1,7 @@
 """One pass over all metrics, against the dense matrix."""
 
 import ast
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -113,6 +114,29 @@ def test_costs_grow_with_blocks_at_most_linearly_and_keep_to_the_budget():
     assert spent[4] <= 2 * spent[2]
     assert spent[8] <= 2 * spent[4]
     assert [b.per_block for b in BUDGETS.values()] == sorted(b.per_block for b in BUDGETS.values())
+
+
+def test_several_batches_have_the_profile_of_their_mean():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 6), nn.Tanh(), nn.Linear(6, 3)).double()
+    parts = [torch.randn(6, 4).double() for _ in range(2)]  # as many samples of each class in both
+    losses = [partial(classify(model, part), model) for part in parts]
+    whole = partial(classify(model, torch.cat(parts)), model)
+    blocks = {"first": list(model[0].parameters()), "last": list(model[2].parameters())}
+    one, both = (curvature_profile(loss, blocks, SMALL) for loss in (whole, losses))
+    np.testing.assert_allclose(both.table["estimate"], one.table["estimate"], rtol=1e-8, atol=1e-12)
+    assert both.work.gradients > one.work.gradients
+
+
+@pytest.mark.parametrize("batches", [1, 2])
+def test_running_statistics_are_as_before(batches):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 5), nn.BatchNorm1d(5), nn.Tanh(), nn.Linear(5, 3))
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    loss = partial(classify(model, torch.randn(8, 4)), model)
+    blocks = {"all": list(model.parameters())}
+    curvature_profile([loss] * batches, blocks, ECONOMY)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
 
 
 def test_a_second_profile_of_an_operator_counts_its_own_cost():

@@ -14,7 +14,11 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
 CURES = (
-    ("scaled_dot_product", "use eager attention, in `transformers` by `attn_implementation='eager'`"),
+    (
+        "scaled_dot_product",
+        "use eager attention: `attn_implementation='eager'` or `sdpa_kernel(SDPBackend.MATH)`",
+    ),
+    ("embedding_bag", "use `nn.Embedding`, and the sum or mean of what it returns"),
     (
         "cudnn",
         "turn cuDNN off for it, by `torch.backends.cudnn.flags(enabled=False)` around the forward pass",
@@ -22,12 +26,12 @@ CURES = (
     ("once_differentiable", "write its backward with differentiable operations, or take another kernel"),
 )
 NO_DOUBLE_BACKWARD = re.compile(
-    r"derivative for '?aten::(?P<operation>\w+)'? is not implemented"
+    r"derivative for '?(aten::)?(?P<operation>\w+)'? is not implemented"
     r"|Double backwards is not supported for (?P<rnn>CuDNN RNNs)"
     r"|function that was marked with @(?P<once>once_differentiable)"
 )
 RANDOM = re.compile(
-    r"dropout|^rand|_like_rand|bernoulli|^normal|multinomial|exponential_|uniform_|normal_|random_"
+    r"dropout|^rand|bernoulli|^(log_)?normal(_|$)|multinomial|exponential_|uniform_|random_|^rrelu|gumbel|^poisson$"
 )
 
 
@@ -40,20 +44,28 @@ class Observation:
         modules: every module that ran, by its path below its root, with its class.
         derived: path of the module in which each kind of autograd node was made, by the node's name.
         random: functions that drew random numbers, with the module in which they did.
+        moved: modules of which a buffer has changed (running statistics).
     """
 
     roots: list[nn.Module] = field(default_factory=list)
     modules: dict[str, nn.Module] = field(default_factory=dict)
     derived: dict[str, str] = field(default_factory=dict)
     random: dict[str, str] = field(default_factory=dict)
+    moved: set[nn.Module] = field(default_factory=set)
 
     def statistics(self) -> list[str]:
-        """List the modules that keep running statistics in training mode."""
-        return [
-            path
-            for path, module in self.modules.items()
-            if module.training and getattr(module, "running_mean", None) is not None
-        ]
+        """List the modules that keep running statistics."""
+        return [path for path, module in self.modules.items() if module in self.moved]
+
+    def draws(self) -> list[str]:
+        """List what drew random numbers, and the modules in training mode that drop inside of a function."""
+        drawn = [f"`{function}` in {where}" for function, where in self.random.items()]
+        for path, module in self.modules.items():
+            shares = (getattr(module, name, None) for name in ("dropout", "p"))
+            share = next((s for s in shares if isinstance(s, float) and 0 < s < 1), None)
+            if module.training and share and path not in self.random.values():
+                drawn.append(f"dropout of {share:g} in {path}")
+        return drawn
 
     def custom(self) -> dict[str, str]:
         """Return the nodes of custom `torch.autograd.Function`s; those of PyTorch end with a number."""
@@ -75,8 +87,9 @@ class _Recorder(TorchFunctionMode):
         where = self.stack[-1] if self.stack else "the closure itself"
         name = getattr(func, "__name__", str(func))
         dropped = kwargs.get("p", args[1] if len(args) > 1 else 1.0)
-        idle = "dropout" in name and (
-            dropped in (0, 0.0) or not kwargs.get("training", args[2:3] != (False,))
+        place = {"rrelu": 3}.get(name, 2)  # of `training`
+        idle = ("dropout" in name or name == "rrelu") and (
+            dropped in (0, 0.0) or not kwargs.get("training", args[place : place + 1] != (False,))
         )
         if RANDOM.search(name) and not idle:
             self.seen.random.setdefault(name, where)
@@ -85,23 +98,63 @@ class _Recorder(TorchFunctionMode):
 
 
 def _record_nodes(seen: Observation, result: Any, where: str) -> None:
-    for leaf in tree_leaves(result):
-        if isinstance(leaf, Tensor) and leaf.grad_fn is not None:
-            seen.derived.setdefault(leaf.grad_fn.name(), where)
+    """Attribute the nodes of a graph that are new, those inside of composite functions included."""
+    nodes = [leaf.grad_fn for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
+    while nodes:
+        node = nodes.pop()
+        # a mark on the node itself: to hold nodes would hold graphs
+        if node is not None and node.metadata.get("observed_by") is not seen:
+            node.metadata["observed_by"] = seen
+            seen.derived.setdefault(node.name(), where)
+            nodes += [following for following, _ in node.next_functions]
+
+
+@contextmanager
+def restored_buffers() -> Iterator[set[nn.Module]]:
+    """Put back the buffers (running statistics) of all modules that run in the context.
+
+    Yields:
+        A set to which the modules are added, at the end, of which a buffer had changed.
+    """
+    moved: set[nn.Module] = set()
+    places: dict[tuple[nn.Module, str], Tensor] = {}
+    values: dict[int, tuple[Tensor, Tensor]] = {}
+    known: set[nn.Module] = set()
+
+    def enter(module: nn.Module, _: Any) -> None:
+        if module in known:
+            return
+        for child in set(module.modules()) - known:
+            known.add(child)
+            for name, buffer in child.named_buffers(recurse=False):
+                places[child, name] = buffer
+                values.setdefault(id(buffer), (buffer, buffer.detach().clone()))
+
+    handle = hooks.register_module_forward_pre_hook(enter)
+    try:
+        yield moved
+    finally:
+        handle.remove()
+        for (module, name), buffer in places.items():
+            if getattr(module, name, None) is not buffer:
+                setattr(module, name, buffer)
+                moved.add(module)
+            elif not torch.equal(buffer, values[id(buffer)][1]):
+                moved.add(module)
+        for buffer, value in values.values():
+            buffer.data.copy_(value)  # unseen by autograd, which guards values that graphs hold
 
 
 @contextmanager
 def observe() -> Iterator[Observation]:
-    """Record what runs in the context, and put back the buffers that it changes (running statistics)."""
+    """Record what runs in the context, and put back the buffers that it changes."""
     seen = Observation()
     stack: list[str] = []
     paths: dict[int, str] = {}
-    before: list[tuple[Tensor, Tensor]] = []
 
     def enter(module: nn.Module, _: Any) -> None:
         if not stack and not any(module is root for root in seen.roots):
             seen.roots.append(module)
-            before.extend((buffer, buffer.detach().clone()) for buffer in module.buffers())
             paths.update({id(child): path for path, child in module.named_modules()})
         path = paths.get(id(module), "")
         name = f"`{path}` ({type(module).__name__})" if path else f"`{type(module).__name__}`"
@@ -117,15 +170,11 @@ def observe() -> Iterator[Observation]:
         hooks.register_module_forward_hook(leave, always_call=True),
     ]
     try:
-        with _Recorder(seen, stack):
+        with restored_buffers() as seen.moved, _Recorder(seen, stack):
             yield seen
     finally:
         for handle in handles:
             handle.remove()
-        with torch.no_grad():
-            for buffer, value in before:
-                if not torch.equal(buffer, value):  # else a graph that holds it would no longer be valid
-                    buffer.copy_(value)
 
 
 def lacks_double_backward(error: BaseException) -> bool:

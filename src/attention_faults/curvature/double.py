@@ -28,9 +28,12 @@ def _widened(value: Any) -> Any:
     if isinstance(value, torch.dtype):
         return torch.float64 if value in SINGLES else value
     if isinstance(value, Tensor) and value.dtype in SINGLES:
-        with torch._C.DisableTorchFunction():  # noqa: SLF001 - else widening would widen its own call
-            return value.double()
+        return value.double()
     return value
+
+
+def _widen_inputs(_: nn.Module, args: Any, kwargs: Any) -> Any:
+    return tree_map(_widened, (args, kwargs))
 
 
 @contextmanager
@@ -40,10 +43,15 @@ def double_precision(modules: Iterable[nn.Module], parameters: Iterable[Tensor])
     Values are widened copies: what a closure writes into them (running statistics) is dropped at the end.
     """
     held = {id(p): p for p in parameters}
-    for module in modules:
-        held.update({id(t): t for t in (*module.parameters(), *module.buffers())})
+    children = dict.fromkeys(child for module in modules for child in module.modules())
+    for child in children:
+        held.update({id(t): t for t in (*child.parameters(recurse=False), *child.buffers(recurse=False))})
     before = [(tensor, tensor.data) for tensor in held.values() if tensor.dtype in SINGLES]
     default = torch.get_default_dtype()
+    # recurrent modules compare precisions in Python, before any function is called
+    handles = [
+        child.register_forward_pre_hook(_widen_inputs, prepend=True, with_kwargs=True) for child in children
+    ]
     try:
         for tensor, data in before:
             tensor.data = data.double()
@@ -52,5 +60,7 @@ def double_precision(modules: Iterable[nn.Module], parameters: Iterable[Tensor])
             yield
     finally:
         torch.set_default_dtype(default)
+        for handle in handles:
+            handle.remove()
         for tensor, data in before:
             tensor.data = data

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from scipy.sparse.linalg import LinearOperator
 from torch import Tensor
+from torch.autograd.graph import get_gradient_edge
 
 from attention_faults.curvature import diagnosis
 from attention_faults.curvature.errors import CurvatureError
@@ -25,8 +26,8 @@ Vectors = dict[int, Tensor]
 # below this many parameters a product spends its time on calls rather than on arithmetic
 BATCHED_BELOW = 2**20
 PROBES_AT_ONCE = 8
-# how far from its transpose rounding may take an operator, relative to its norm
-SYMMETRY = {torch.float64: 1e-9, torch.float32: 1e-3, torch.float16: 0.03, torch.bfloat16: 0.2}
+# how far rounding may take what should be equal, an operator and its transpose for one, relative to its norm
+ROUNDING = {torch.float64: 1e-9, torch.float32: 1e-3, torch.float16: 0.03, torch.bfloat16: 0.2}
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,7 @@ class BlockOperator(ABC):
         self.probes_at_once = probes_at_once or (PROBES_AT_ONCE if size <= BATCHED_BELOW else 1)
         self.batched: bool | None = None if self.probes_at_once > 1 else False
         self._versions = [_version(parameter) for parameter in self._parameters]
+        self._nodes = {place: get_gradient_edge(self._parameters[place]).node for place in self._live}
         self._products = self._gradients = 0
 
     @property
@@ -256,10 +258,19 @@ class BlockOperator(ABC):
 
     def _refuse_changed(self) -> None:
         for name, places in self._places.items():
-            if any(_version(self._parameters[i]) != self._versions[i] for i in places):
+            if any(self._changed(place) for place in places):
                 raise CurvatureError(
-                    f"block `{name}` has changed since this operator was made: make a new one after each step"
+                    f"block `{name}` has changed since this operator was made, in value or precision: make a "
+                    "new one after each step, and after a preflight"
                 )
+
+    def _changed(self, place: int) -> bool:
+        parameter = self._parameters[place]
+        if _version(parameter) != self._versions[place]:
+            return True
+        # once the precision has changed, be it to and fro, old graphs lead elsewhere, and products are zeros
+        known = self._nodes.get(place) if parameter.requires_grad else None
+        return known is not None and get_gradient_edge(parameter).node is not known
 
 
 class Block:
@@ -392,7 +403,7 @@ class _Sandwich(BlockOperator):
         ahead = (response * self._push(vectors)).sum().item()
         back = sum((gradient * vectors[place]).sum().item() for place, gradient in pulled.items())
         size = max(flatten(pulled, self._parameters).norm().item(), abs(ahead))
-        bound = SYMMETRY[self.dtype]
+        bound = ROUNDING[self.dtype]
         if not abs(ahead - back) <= bound * size:
             raise CurvatureError(
                 f"adjoint: a product with the Jacobian differs by {abs(ahead - back) / size:.2g} from its "

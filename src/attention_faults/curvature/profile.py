@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from attention_faults.curvature.density import SpectralDensity, effective_rank, is_zero, negative_share
+from attention_faults.curvature.diagnosis import restored_buffers
 from attention_faults.curvature.estimate import Estimate
 from attention_faults.curvature.frobenius import (
     BlockNorms,
@@ -94,6 +95,7 @@ class Profile:
         return pd.DataFrame(self.interactions.values, index=names, columns=names)
 
 
+@restored_buffers()
 def curvature_profile(
     loss: Closure | Sequence[Closure],
     blocks: Blocks,
@@ -102,7 +104,7 @@ def curvature_profile(
     seed: int = 0,
     checks: Preflight | None = None,
 ) -> Profile:
-    """Check a loss, then measure its Hessian by blocks.
+    """Check a loss, then measure its Hessian by blocks; running statistics are as before afterwards.
 
     Args:
         loss: closure that returns a scalar, the same at each call; or several, whose mean is meant.
@@ -122,6 +124,7 @@ def curvature_profile(
     return profile_operator(BlockHessian(loss, held), budget, generator, checks=passed)
 
 
+@restored_buffers()
 def profile_operator(
     operator: BlockOperator, budget: Budget, generator: torch.Generator, *, checks: Preflight | None = None
 ) -> Profile:
