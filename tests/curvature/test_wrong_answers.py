@@ -5,15 +5,33 @@ Where one of these tests fails after an update, others have been mended: say so 
 
 import os
 import warnings
+from functools import partial
 
 import pytest
 import torch
-from support.curvature import Case, case, dense, gradient, relative
+from support.curvature import (
+    Case,
+    case,
+    classify,
+    dense,
+    dense_by_differences,
+    gradient,
+    normal,
+    relative,
+    seeded,
+)
 from torch import Tensor, nn
 from torch.func import functional_call, jacrev, jvp
 from torch.func import hessian as functional_hessian
 
-from attention_faults.curvature.operators import BlockHessian
+from attention_faults.curvature import (
+    BlockHessian,
+    CurvatureError,
+    EmpiricalFisher,
+    GaussNewton,
+    Objective,
+    preflight,
+)
 
 # the forward mode of PyTorch compiles its formulas by what PyTorch itself deprecates
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
@@ -81,6 +99,31 @@ def test_the_fused_graph_kernel_of_dgl_has_wrong_second_derivatives():
     oracle = (ends[0] - ends[1]) / 2e-6
     product = BlockHessian(loss, {"layer": parameters}) @ flat
     assert relative(product, oracle) >= 0.05
+    objective = Objective(
+        lambda: layer(graph, inputs).mean(dim=1),
+        lambda outputs: nn.functional.cross_entropy(outputs, labels, reduction="none"),
+    )
+    for kind in (GaussNewton, EmpiricalFisher):
+        with pytest.raises(CurvatureError, match="adjoint"):
+            kind(objective, {"layer": parameters})
+
+
+@pytest.mark.filterwarnings("ignore:`torch.nn.utils.weight_norm` is deprecated:FutureWarning")
+@pytest.mark.parametrize(
+    "weight_norm", [nn.utils.weight_norm, nn.utils.parametrizations.weight_norm], ids=["old", "new"]
+)
+def test_weight_norm_has_wrong_second_derivatives_by_every_recipe(weight_norm):
+    torch.manual_seed(0)
+    model = nn.Sequential(weight_norm(nn.Linear(5, 5)), nn.Tanh(), nn.Linear(5, 3)).double()
+    loss = partial(classify(model, normal(12, 5)), model)
+    parameters = list(model.parameters())
+    oracle = dense_by_differences(loss, parameters)
+    ours = BlockHessian(loss, {"all": parameters}) @ torch.eye(len(oracle), dtype=torch.double)
+    assert relative(oracle, oracle.T) <= 1e-6
+    assert relative(ours, oracle) >= 0.05
+    assert relative(ours, ours.T) >= 0.05
+    with pytest.raises(CurvatureError, match="central differences"):
+        preflight(loss, {"all": parameters}, seeded(0))
 
 
 def test_fused_attention_has_no_double_backward_on_the_processor():

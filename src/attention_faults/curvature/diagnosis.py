@@ -99,7 +99,7 @@ class _Recorder(TorchFunctionMode):
 
 def _record_nodes(seen: Observation, result: Any, where: str) -> None:
     """Attribute the nodes of a graph that are new, those inside of composite functions included."""
-    nodes = [leaf.grad_fn for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
+    nodes: list[Any] = [leaf.grad_fn for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
     while nodes:
         node = nodes.pop()
         # a mark on the node itself: to hold nodes would hold graphs

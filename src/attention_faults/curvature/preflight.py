@@ -130,8 +130,8 @@ class _Directions:
     def noise(self, gradient: Tensor, level: float) -> float:
         """Return what rounding makes of products along directions where the Hessian is zero."""
         longest = max(way.norm().item() for way in self)
-        size = gradient.norm().item() * longest + abs(level)
-        return 10 * torch.finfo(gradient.dtype).eps * size
+        noise: float = 10 * torch.finfo(gradient.dtype).eps * (gradient.norm().item() * longest + abs(level))
+        return noise
 
 
 @dataclass(frozen=True)
