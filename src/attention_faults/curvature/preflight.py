@@ -74,15 +74,17 @@ def preflight(
     parameters = _flat(held)
     devices = sorted({p.device.index for p in parameters if p.device.type == "cuda"})
     with restored_buffers(), torch.random.fork_rng(devices):
+        level = 0.0
         with observe() as seen:
-            values = [closure() for closure in losses]
-        if not all(value.requires_grad for value in values) and any(p.requires_grad for p in parameters):
-            raise CurvatureError(
-                "the loss does not depend on any parameter that requires a gradient: look for "
-                "`torch.no_grad()` or `.detach()` in the closure"
-            )
-        level = sum(value.item() for value in values) / len(values)
-        del values  # their graphs
+            for closure in losses:
+                value = closure()
+                if not value.requires_grad and any(p.requires_grad for p in parameters):
+                    raise CurvatureError(
+                        "the loss does not depend on any parameter that requires a gradient: look for "
+                        "`torch.no_grad()` or `.detach()` in the closure"
+                    )
+                level += value.detach().sum().item() / len(losses)
+                del value  # its graph
         ways = _Directions.drawn(parameters, directions, generator)
         own = _Own.measured(losses, held, ways, level, seen)
         if own.dtype in SINGLES:
