@@ -365,6 +365,15 @@ def test_a_power_iteration_is_named_as_a_statistic():
         check(model, torch.randn(8, 4))
 
 
+def test_a_power_iteration_next_to_its_end_is_a_suspect():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.utils.parametrizations.spectral_norm(nn.Linear(4, 4)), nn.Linear(4, 3))
+    for _ in range(12):
+        model(torch.ones(4))
+    with pytest.raises(CurvatureError, match=r"change with each call: .*\(_SpectralNorm\)"):
+        check(model, torch.randn(8, 4))
+
+
 class Attending(nn.Module):
     def __init__(self, *, weights: bool, dropout: float = 0.0) -> None:
         super().__init__()

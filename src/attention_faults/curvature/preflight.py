@@ -399,4 +399,11 @@ def _refuse_difference(distances: Floats, names: list[str], seen: Observation) -
 
 def _suspects(seen: Observation) -> str:
     custom = [f"`{node}` in {where}" for node, where in seen.custom().items()]
-    return f"; custom functions that ran: {', '.join(custom)}" if custom else ""
+    return "".join(
+        f"; {what}: {', '.join(found)}"
+        for what, found in (
+            ("custom functions that ran", custom),
+            ("modules that change with each call", seen.statistics()),
+        )
+        if found
+    )
