@@ -140,7 +140,7 @@ def gradient(setting: Setting) -> tuple[Tensor, ...]:
 
 def products(device: str) -> None:
     """Price a product in gradients, with the graph kept and anew."""
-    settings = [small(name, 64, device) for name in ("han", "graph_han", "distilbert", "decoder")]
+    settings = [small(name, 64, device) for name in ("han", "graph_han", "cnn3d", "distilbert", "decoder")]
     for setting in [*settings, full_distilbert(device)]:
         measure_products(setting, 3 if "66M" in setting.name else REPEATS)
 
