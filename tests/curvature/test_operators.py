@@ -415,3 +415,17 @@ def test_wrong_names_and_lengths_are_refused():
         hessian.column("0", torch.ones(24))
     with pytest.raises(ValueError, match="the matrix has"):
         hessian @ torch.ones(3)
+
+
+@pytest.mark.parametrize(("name", "batched"), [("conv3d", False), ("mlp", True)])
+def test_convolutions_are_looped_over_unless_asked_for(name, batched):
+    known = case(name)
+    operator = BlockHessian(known.loss, known.blocks)
+    vectors = torch.randn(
+        operator.shape[0], 3, dtype=torch.double, generator=torch.Generator().manual_seed(0)
+    )
+    product = operator @ vectors
+    assert operator.batched is batched
+    asked = BlockHessian(known.loss, known.blocks, probes_at_once=2)
+    torch.testing.assert_close(asked @ vectors, product)
+    assert asked.batched is True

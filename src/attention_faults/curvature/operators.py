@@ -94,7 +94,9 @@ class BlockOperator(ABC):
         sizes: number of parameters of each block.
         batched: whether several vectors share a backward pass. None until the first such product; False from
             then on where `torch.vmap` refuses the model, has no rule for one of its operations, or differs
-            from a loop in one parameter. It is not timed: what is faster depends on the model.
+            from a loop in one parameter; False from the start for convolutions, whose double backward is
+            slower in a batch (benchmarks/curvature.py), unless `probes_at_once` is given. Nothing is timed,
+            so that the same seed gives the same bytes.
     """
 
     def __init__(self, blocks: Blocks, *, probes_at_once: int | None = None) -> None:
@@ -311,6 +313,8 @@ class BlockHessian(BlockOperator):
         if not self.losses:
             raise ValueError("there is no loss: the sequence of closures is empty")
         self._kept = self._gradient(0) if len(self.losses) == 1 else None
+        if probes_at_once is None and self._kept is not None and _convolves(self._kept.values()):
+            self.batched = False
 
     def gradient(self) -> Tensor:
         """Return the gradient, flat (n,)."""
@@ -537,6 +541,21 @@ def backward(
         if not diagnosis.lacks_double_backward(error):
             raise
         raise CurvatureError(diagnosis.explain_missing_double_backward(loss, error)) from error
+
+
+def _convolves(gradients: Iterable[Tensor]) -> bool:
+    """Say whether the graph of some gradients holds a convolution."""
+    nodes: list[Any] = [gradient.grad_fn for gradient in gradients]
+    seen = set()
+    while nodes:
+        node = nodes.pop()
+        if node is None or node in seen:
+            continue
+        if "Convolution" in node.name():
+            return True
+        seen.add(node)
+        nodes += [following for following, _ in node.next_functions]
+    return False
 
 
 def _concatenate(results: Sequence[Tensor | None]) -> Tensor | None:
