@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from attention_faults import settings
 from attention_faults.settings import Settings
@@ -11,6 +11,7 @@ from attention_faults.settings import Settings
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Runs = Annotated[int, Field(ge=1, le=1000)]
+MAIN = "main"  # the variant of measuring that the verdict is of
 FOLDER_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 
 
@@ -77,6 +78,44 @@ class Curvature(Settings):
     threads: Count
 
 
+class Measuring(Settings):
+    """How runs are measured: samples of the loss, products for each block, precision, and which curvature."""
+
+    batch: Annotated[int, Field(ge=2)] = 64
+    budget: Literal["economy", "standard", "full"] = "economy"
+    dtype: Literal["float32", "float64"] = "float32"
+    operators: list[Literal["hessian", "gauss_newton", "fisher"]] = Field(default=["hessian"])
+
+
+class Profiling(Settings):
+    """At which checkpoints runs are measured, and how: the variant `main`, and others beside it."""
+
+    stages: Annotated[list[Literal["start", "middle", "end"]], Field(min_length=1)]
+    variants: dict[Annotated[str, Field(pattern=FOLDER_NAME)], Measuring]
+
+    @field_validator("variants")
+    @classmethod
+    def _has_main(cls, variants: dict[str, Measuring]) -> dict[str, Measuring]:
+        if MAIN not in variants:
+            raise ValueError(f"there must be a variant `{MAIN}`, which the verdict is of")
+        return variants
+
+
+class Example(Settings):
+    """The faulty run that is shown in detail: a model, and a fault of it by the name of its folder."""
+
+    model: str
+    series: str
+
+
+class Localisation(Settings):
+    """Draws of the bootstrap and of the sign-flip test, and the run that is shown."""
+
+    draws: Annotated[int, Field(ge=100)]
+    permutations: Annotated[int, Field(ge=99)]
+    example: Example
+
+
 class Study(Settings):
     """One study: its datasets, models, seed and thresholds."""
 
@@ -90,6 +129,8 @@ class Study(Settings):
     suggestion: Suggestion
     models: dict[Annotated[str, Field(pattern=FOLDER_NAME)], Model]
     curvature: Curvature
+    profiling: Profiling
+    localisation: Localisation
 
 
 def load(configuration: object) -> Study:

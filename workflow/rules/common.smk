@@ -30,22 +30,29 @@ try:
     DATASETS = {entry.name: entry for entry in register.select(REGISTERED, STUDY.datasets)}
     PLANNED = campaign.plan(STUDY.models, STUDY.curvature, STUDY.seed)
     SERIES = {(series.model, series.name): series for series in PLANNED}
+    FAULTS_PLANNED = any(series.kind == campaign.FAULTY for series in PLANNED)
+    if FAULTS_PLANNED:
+        campaign.check_example(STUDY.localisation.example, PLANNED)
     SCHEMAS = {name: settings.read(Schema, entry.schema) for name, entry in DATASETS.items()}
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
 
-def code_of(*rooms):
-    """A checksum of a part of the package: as a parameter of a rule, changed code reruns what it made."""
+def code_of(*parts):
+    """A checksum of rooms or files of the package: as a parameter of a rule, changed code reruns what it made."""
     checksum = hashlib.sha256()
-    for room in rooms:
-        for source in sorted(Path(attention_faults.__path__[0], room).rglob("*.py")):
+    for part in parts:
+        place = Path(attention_faults.__path__[0], part)
+        for source in [place] if place.is_file() else sorted(place.rglob("*.py")):
             checksum.update(source.read_bytes())
     return checksum.hexdigest()[:16]
 
 
 CODE = code_of("taxonomy", "labelling", "reporting")
 MODEL_CODE = code_of("subjects", "faults")
+MEASURING = [f"localisation/{part}" for part in ("metrics", "metric.py", "measurement.py")]
+PROFILE_CODE = code_of("subjects", "faults", "curvature", *MEASURING)
+VERDICT_CODE = code_of("localisation", "faults/mutants.py")
 
 RATED = [name for name, entry in DATASETS.items() if entry.ratings]
 # a table goes to programs, people and papers; a figure to the screen, the web and print

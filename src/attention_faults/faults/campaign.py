@@ -13,7 +13,7 @@ import pandas as pd
 from pydantic import TypeAdapter, ValidationError
 
 from attention_faults.errors import InputError, nearest, shown
-from attention_faults.study import Curvature, FaultChoice, Model
+from attention_faults.study import Curvature, Example, FaultChoice, Model
 
 if TYPE_CHECKING:
     from torch import nn
@@ -137,6 +137,21 @@ def check(models: Mapping[str, Model], planned: Iterable[Series], seed: int) -> 
                     problems += [f"configuration: key `models.{name}.faults`: {p}" for p in error.problems]
     if problems:
         raise InputError(problems)
+
+
+def check_example(example: Example, planned: Iterable[Series]) -> None:
+    """Make sure that the faulty run to be shown is in the study.
+
+    Raises:
+        InputError: if it is not.
+    """
+    faulty = [f"{series.model}/{series.name}" for series in planned if series.kind == FAULTY]
+    wanted = f"{example.model}/{example.series}"
+    if wanted not in faulty:
+        raise InputError(
+            f"configuration: key `localisation.example`: `{shown(wanted)}` is no faulty series of this study"
+            f"{nearest(wanted, faulty)}"
+        )
 
 
 def counts(planned: Iterable[Series]) -> pd.DataFrame:
