@@ -11,7 +11,7 @@ from attention_faults.settings import Settings
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Runs = Annotated[int, Field(ge=1, le=1000)]
-MAIN = "main"  # the variant of measuring that the verdict is of
+MAIN, END = "main", "end"  # the variant of measuring, and the stage of training, that the verdict is of
 FOLDER_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 
 
@@ -58,12 +58,15 @@ class FaultChoice(Settings):
 
 
 class Model(Settings):
-    """A model under study: a subject, its options, its real data if it has any, and how it is broken."""
+    """A model under study: a subject, its options, its real data if it has any, and how it is broken.
+
+    Faults are listed, or `all`, or `each`: every operator once, its places and severities taken in turn.
+    """
 
     subject: str
     options: dict[str, Any] = Field(default={})
     data: str | None = None
-    faults: Literal["all"] | list[FaultChoice] = Field(default=[])
+    faults: Literal["all", "each"] | list[FaultChoice] = Field(default=[])
 
 
 class Curvature(Settings):
@@ -92,6 +95,13 @@ class Profiling(Settings):
 
     stages: Annotated[list[Literal["start", "middle", "end"]], Field(min_length=1)]
     variants: dict[Annotated[str, Field(pattern=FOLDER_NAME)], Measuring]
+
+    @field_validator("stages")
+    @classmethod
+    def _has_end(cls, stages: list[str]) -> list[str]:
+        if END not in stages:
+            raise ValueError(f"there must be the stage `{END}`, which the verdict is of")
+        return stages
 
     @field_validator("variants")
     @classmethod

@@ -1,6 +1,6 @@
 # The verdict: which blocks each metric suspects, how often it is right, and what that says.
 
-STAGE = "end"  # of the protocol
+STAGE = study.END
 MAIN_PROFILE = (study.MAIN, STAGE)
 EXAMPLE = config["localisation"]["example"]
 EXAMPLE_HOME = f"{CURVATURE}/runs/{EXAMPLE['model']}/{EXAMPLE['series']}"

@@ -89,12 +89,24 @@ def _of_model(name: str, model: Model, study: Curvature, seed: int) -> Iterator[
 
 
 def _faults(name: str, model: Model, seed: int) -> Iterator[tuple[str, str, float]]:
+    if model.faults == "each":
+        yield from _each(name, model, seed)
+        return
     choices = [FaultChoice(operator="all")] if model.faults == "all" else model.faults
     for choice in choices:
         if choice.places is not None and choice.severities is not None and choice.operator != "all":
             yield from ((choice.operator, p, s) for p in choice.places for s in choice.severities)
         else:
             yield from _open(name, model, choice, seed)
+
+
+def _each(name: str, model: Model, seed: int) -> Iterator[tuple[str, str, float]]:
+    """Take every operator that applies once; the next one takes the next of its places and severities."""
+    possible: dict[str, list[tuple[str, float]]] = {}
+    for operator, place, severity in _open(name, model, FaultChoice(operator="all"), seed):
+        possible.setdefault(operator, []).append((place, severity))
+    for turn, (operator, spots) in enumerate(possible.items()):
+        yield operator, *spots[turn % len(spots)]
 
 
 def _open(name: str, model: Model, choice: FaultChoice, seed: int) -> Iterator[tuple[str, str, float]]:
