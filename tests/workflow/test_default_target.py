@@ -87,11 +87,9 @@ def test_limits_of_the_embedded_dataset_stand_under_every_table(finished: Run) -
 
 def test_models_trained_on_made_up_data_are_called_so(finished: Run) -> None:
     for name in ("runs", "clean_accuracies", "mutants", "mutation_scores"):
-        assert (
-            "SYNTHETIC DATA: graph_han." in (finished.results / f"curvature/tables/{name}.html").read_text()
-        )
+        assert "SYNTHETIC DATA: han." in (finished.results / f"curvature/tables/{name}.html").read_text()
     for path in (finished.results / "curvature/figures").glob("*.svg"):
-        assert "SYNTHETIC DATA: graph_han." in path.read_text(), path
+        assert "SYNTHETIC DATA: han." in path.read_text(), path
 
 
 def test_every_mutant_has_a_verdict_and_half_are_killed(finished: Run) -> None:
@@ -124,7 +122,7 @@ def test_provenance_names_configuration_seed_and_versions(finished: Run) -> None
     assert content["versions"]["pandas"] == pd.__version__
 
 
-@pytest.mark.parametrize("page", ["docs/inventory.md", "docs/faults.md"])
+@pytest.mark.parametrize("page", ["docs/inventory.md", "docs/faults.md", "docs/findings.md"])
 def test_committed_page_is_the_one_its_rule_writes(project: Path, page: str) -> None:
     (project / page).unlink()
     written = snakemake(project, page, "--cores", "1")
@@ -145,11 +143,11 @@ def test_changed_code_reruns_what_it_made(finished: Run) -> None:
 @pytest.mark.parametrize(
     ("change", "again"),
     [
-        ({"models": {"graph_han": {"options": {"size": 4}}}}, 7),
+        ({"models": {"han": {"options": {"hidden": 4}}}}, 7),
         ({"curvature": {"reference": 6}}, 1),
         ({"curvature": {"seeds": 6}}, 5),
         ({"curvature": {"dtype": "float64"}}, 7),
-        ({"models": {"graph_han": {"faults": []}}}, 0),
+        ({"models": {"han": {"faults": []}}}, 0),
     ],
     ids=str,
 )
@@ -192,13 +190,14 @@ def test_numbers_given_on_the_command_line_are_checked(project: Path) -> None:
     assert "key `interval.draws`" in refused.stdout
 
 
-def test_notebook_walks_through_the_results(finished: Run) -> None:
-    notebook = nbformat.read(finished.folder / "notebooks/taxonomy.ipynb", as_version=4)
+@pytest.mark.parametrize(("name", "figures", "shown"), [("taxonomy", 3, 6), ("curvature", 7, 7)])
+def test_notebook_walks_through_the_results(finished: Run, name: str, figures: int, shown: int) -> None:
+    notebook = nbformat.read(finished.folder / f"notebooks/{name}.ipynb", as_version=4)
     nbclient.NotebookClient(notebook, resources={"metadata": {"path": str(finished.folder)}}).execute()
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     kinds = [kind for output in outputs for kind in output.get("data", {})]
-    assert kinds.count("image/png") == 3
-    assert kinds.count("text/html") >= 6
+    assert kinds.count("image/png") == figures
+    assert kinds.count("text/html") >= shown
 
 
 def test_timings_are_kept_for_every_rule_of_a_dataset(finished: Run) -> None:

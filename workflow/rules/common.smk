@@ -54,6 +54,7 @@ MEASURING = [f"localisation/{part}" for part in ("metrics", "metric.py", "measur
 PROFILE_CODE = code_of("subjects", "faults", "curvature", *MEASURING)
 VERDICT_CODE = code_of("localisation", "faults/mutants.py")
 
+CURVATURE = "results/curvature"
 RATED = [name for name, entry in DATASETS.items() if entry.ratings]
 # a table goes to programs, people and papers; a figure to the screen, the web and print
 TABLE_FORMATS = [".csv", ".html", ".tex"]
@@ -149,3 +150,13 @@ def results_of(wildcards):
 def files_of(rule):
     """Outputs of a rule, wildcards without their constraints."""
     return tuple(re.sub(r"\{(\w+),[^}]*\}", r"{\1}", str(file)) for file in rule.output)
+
+
+def measured(*variants):
+    """What training wrote of all series, and what measuring wrote, by variant; in one order."""
+    homes = [f"{CURVATURE}/runs/{model}/{name}" for model, name in SERIES]
+    files = {"summaries": [f"{home}/train.json" for home in homes]}
+    for variant in variants:
+        files[f"{variant}_profiles"] = [f"{home}/profiles/{variant}.parquet" for home in homes]
+        files[f"{variant}_outcomes"] = [f"{home}/profiles/{variant}.outcomes.parquet" for home in homes]
+    return files

@@ -3,7 +3,6 @@
 import shutil
 from dataclasses import asdict
 
-CURVATURE = "results/curvature"
 MODELS = {name: STUDY.models[name] for name in STUDY.curvature.models}
 # what a model is, without its faults: plain values, since Snakemake compares no others
 BUILT = {name: model.model_dump(mode="json", exclude={"faults"}) for name, model in STUDY.models.items()}
@@ -23,7 +22,7 @@ catalogue plan runs clean_accuracies mutants surviving_mutants mutation_scores
 CURVATURE_FIGURES = [f"accuracy_drops_{model}" for model in MODELS] + ["mutation_score_by_category"]
 if FAULTS_PLANNED:  # there is something to locate
     CURVATURE_TABLES += """
-verdict claims localisation localisation_by_group measured cost_accuracy detection detection_curves
+verdict claims reference_runs localisation localisation_by_group measured cost_accuracy detection detection_curves
 generalisation robustness negative_control example_scores example_interactions example_densities
 """.split()
     CURVATURE_FIGURES += """

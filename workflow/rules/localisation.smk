@@ -2,18 +2,14 @@
 
 STAGE = study.END
 MAIN_PROFILE = (study.MAIN, STAGE)
+KEPT = """
+verdict claims localisation localisation_by_group cost_accuracy detection generalisation robustness
+negative_control measured clean_accuracies mutation_scores plan
+""".split()
+PROTOCOL = hashlib.sha256(Path(shipped("docs/protocol.md")).read_bytes()).hexdigest()
+REFERENCE_RUNS = sorted(str(path) for path in (HOME / "data/reference_runs").glob("*") if path.is_dir())
 EXAMPLE = config["localisation"]["example"]
 EXAMPLE_HOME = f"{CURVATURE}/runs/{EXAMPLE['model']}/{EXAMPLE['series']}"
-
-
-def measured(*variants):
-    """What training wrote of all series, and what measuring wrote, by variant; in one order."""
-    homes = [f"{CURVATURE}/runs/{model}/{name}" for model, name in SERIES]
-    files = {"summaries": [f"{home}/train.json" for home in homes]}
-    for variant in variants:
-        files[f"{variant}_profiles"] = [f"{home}/profiles/{variant}.parquet" for home in homes]
-        files[f"{variant}_outcomes"] = [f"{home}/profiles/{variant}.outcomes.parquet" for home in homes]
-    return files
 
 
 rule evaluate_localisation:
@@ -39,7 +35,7 @@ rule evaluate_localisation:
         level=config["interval"]["level"],
         stage=STAGE,
         seed=config["seed"],
-        note=CURVATURE_NOTE,
+        note=f"{CURVATURE_NOTE} Protocol: docs/protocol.md, sha256 {PROTOCOL}.",
     script:
         "../../scripts/evaluate_localisation.py"
 
@@ -226,3 +222,66 @@ rule draw_example:
         example=EXAMPLE,
     script:
         "../../scripts/draw_example.py"
+
+
+rule compare_reference_runs:
+    input:
+        verdict=f"{CURVATURE}/tables/verdict.csv",
+        kept=REFERENCE_RUNS,
+    output:
+        **table("reference_runs", "Verdict", CURVATURE),
+    log:
+        f"{CURVATURE}/logs/compare_reference_runs.log",
+    benchmark:
+        f"{CURVATURE}/timings/compare_reference_runs.tsv"
+    conda:
+        "../../environment.yml"
+    params:
+        code=CODE,
+        note=CURVATURE_NOTE,
+    script:
+        "../../scripts/compare_reference_runs.py"
+
+
+rule keep_reference_run:
+    input:
+        **{name: f"{CURVATURE}/tables/{name}.csv" for name in KEPT},
+        protocol=shipped("docs/protocol.md"),
+    output:
+        directory("data/reference_runs/{run}"),
+    log:
+        f"{CURVATURE}/logs/keep_reference_run/{{run}}.log",
+    benchmark:
+        f"{CURVATURE}/timings/keep_reference_run/{{run}}.tsv"
+    conda:
+        "../../environment.yml"
+    params:
+        timings=[
+            f"{CURVATURE}/timings/{name}.tsv"
+            for model, series in SERIES
+            for name in (
+                f"train_series/{model}/{series}",
+                f"profile_series/{model}/{series}/{study.MAIN}",
+            )
+        ],
+        kept=KEPT,
+        configuration=config,
+    script:
+        "../../scripts/keep_reference_run.py"
+
+
+rule write_findings:
+    input:
+        REFERENCE_RUNS,
+    output:
+        "docs/findings.md",
+    log:
+        "results/compare/logs/write_findings.log",
+    benchmark:
+        "results/compare/timings/write_findings.tsv"
+    conda:
+        "../../environment.yml"
+    params:
+        code=CODE,
+    script:
+        "../../scripts/write_findings.py"
