@@ -89,13 +89,9 @@ class Finished(NamedTuple):
         study = self.running
         projects = study.candidates.set_index("record_id")["project"]
         measured = agreement.measure(self.ratings, projects, draws=100, level=0.95, seed=1)
-        files = {
-            "codebook.yaml": study.folder / "after.yaml",
-            "migrations.yaml": study.folder / "migrations.yaml",
-        }
         phases = list(self.phases.values())
         content = release.of_study(
-            study.protocol, study.candidates, phases, self.ratings, self.labels(), measured, files
+            study.protocol, study.candidates, phases, self.ratings, self.labels(), measured
         )
         release.write(content, folder)
 
@@ -227,7 +223,7 @@ def test_an_unfinished_study_is_not_released(tmp_path: Path) -> None:
     phases, ratings = list(running.phases().values()), running.ratings()
     labels = progress.final_labels(running.protocol, ratings, phases)
     with pytest.raises(ValueError, match=r"phase `pilot` is not done \(rating\): 80 ratings are missing"):
-        release.of_study(running.protocol, running.candidates, phases, ratings, labels, pd.DataFrame(), {})
+        release.of_study(running.protocol, running.candidates, phases, ratings, labels, pd.DataFrame())
 
 
 def test_below_its_kappa_a_phase_opens_nothing_but_its_repetition(tmp_path: Path) -> None:

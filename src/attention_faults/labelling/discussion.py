@@ -34,6 +34,17 @@ def gates(phases: Sequence[Progress]) -> pd.DataFrame:
     return pd.concat(rated, ignore_index=True)[columns] if rated else pd.DataFrame(columns=columns)
 
 
+def with_gates(measured: pd.DataFrame, phases: Sequence[Progress]) -> pd.DataFrame:
+    """Return agreement with intervals, beside the kappa that a question must reach and whether it does.
+
+    Args:
+        measured: as `agreement.measure` returns it.
+        phases: of the study.
+    """
+    gate = gates(phases)[["phase", "facet", "minimum", "passed"]]
+    return measured.merge(gate.assign(measure="cohen_kappa"), how="left", on=["phase", "facet", "measure"])
+
+
 def confused(phases: Sequence[Progress], protocol: Protocol) -> pd.DataFrame:
     """Count the pairs of labels between which raters differ.
 

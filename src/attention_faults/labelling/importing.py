@@ -89,6 +89,12 @@ def check(returned: Sequence[Rating], protocol: Protocol, candidates: pd.DataFra
     return table
 
 
+def load(path: Path, protocol: Protocol) -> pd.DataFrame:
+    """Read the table that `check` returned and `tables.write_csv` wrote; at first it is empty."""
+    table = pd.read_csv(path, dtype="str", keep_default_na=False)
+    return table.reindex(columns=list(_long([], protocol).columns))
+
+
 def _phase(name: str, protocol: Protocol, candidates: pd.DataFrame, ratings: pd.DataFrame) -> Progress:
     phases = progress.follow(protocol, candidates, ratings)
     return next(phase for phase in phases if phase.name == name)

@@ -56,31 +56,49 @@ class Release(Settings):
         return f"SYNTHETIC DATA. {self.description}" if self.synthetic else self.description
 
 
+class Triage(Settings):
+    """From where, and in which order, the next candidates come to the raters."""
+
+    pool: Path = Field(description="candidates that are not part of the study yet")
+    batch: Count = Field(200, description="most probable candidates of a batch")
+    control: float = Field(
+        0.02, ge=0, lt=1, description="share of the pool rated whatever its rank, to estimate recall"
+    )
+    fault: dict[str, str] = Field(min_length=1, max_length=1, description="question: label of a real fault")
+
+
 @dataclass(frozen=True)
 class Protocol:
     """A labelling study.
 
     Attributes:
+        file: from which it was read.
         candidates: files of threads; the first is what samples are drawn from, later ones only add records.
         columns: our name of a column of the candidates -> its name in the files.
         books: codebooks by version, oldest first, each with the study's own questions among its facets.
+        codebook_files: from which they were read.
+        migration_files: the file of the migrations, if there is one.
         migrations: from each codebook to the next.
         raters: name -> who that is (a person with what experience, or a program), as the datasheet says it.
         adjudicator: name of who decides disagreements; none of the raters.
         returned: folder of the files that raters return.
     """
 
+    file: Path
     title: str
     seed: int
     candidates: tuple[Path, ...]
     columns: dict[str, str]
     books: dict[str, Codebook]
+    codebook_files: tuple[Path, ...]
+    migration_files: tuple[Path, ...]
     migrations: tuple[Migration, ...]
     raters: dict[str, str]
     adjudicator: str
     returned: Path
     phases: dict[str, Phase]
     release: Release
+    triage: Triage | None
 
     @property
     def book(self) -> Codebook:
@@ -113,6 +131,7 @@ class _File(Settings):
     returned: Path
     phases: dict[_Name, Phase] = Field(min_length=1)
     release: Release
+    triage: Triage | None = None
 
 
 def load(path: Path) -> Protocol:
@@ -129,17 +148,21 @@ def load(path: Path) -> Protocol:
     if problems:
         raise InputError(f"{path}: {problem}" for problem in problems)
     return Protocol(
+        file=path,
         title=file.title,
         seed=file.seed,
         candidates=tuple(path.parent / each for each in file.candidates),
         columns=file.columns,
         books=books,
+        codebook_files=tuple(path.parent / each for each in file.codebooks),
+        migration_files=(path.parent / file.migrations,) if file.migrations else (),
         migrations=tuple(steps),
         raters=file.raters,
         adjudicator=file.adjudicator,
         returned=path.parent / file.returned,
         phases=file.phases,
         release=file.release,
+        triage=file.triage and file.triage.model_copy(update={"pool": path.parent / file.triage.pool}),
     )
 
 

@@ -14,7 +14,7 @@ import pandas as pd
 import yaml
 
 from attention_faults.errors import InputError
-from attention_faults.labelling import datasheet, metadata
+from attention_faults.labelling import adjudication, datasheet, metadata
 from attention_faults.labelling.migration import to_rate_again
 from attention_faults.labelling.progress import DONE, NOT_NEEDED, Progress
 from attention_faults.labelling.protocol import Protocol, Release
@@ -52,6 +52,47 @@ class Content:
     book: Codebook
 
 
+class Description(Release):
+    """What a dataset with ratings says of itself, beside its column map."""
+
+    title: str
+    raters: dict[str, str]
+
+
+def of_dataset(
+    described: Description,
+    records: pd.DataFrame,
+    ratings: pd.DataFrame,
+    agreement: pd.DataFrame,
+    files: dict[str, Path],
+    book: Codebook,
+) -> Content:
+    """Derive the release of a dataset from its own ratings, whatever labels its records say.
+
+    Args:
+        described: what it says of itself.
+        records: as `dataset.read` returns them.
+        ratings: as `adjudication.load` returns them.
+        agreement: as `agreement.measure` returns it.
+        files: name -> file that is copied as it is.
+        book: codebook of the labels.
+
+    Raises:
+        InputError: if a label of a record is unresolved.
+    """
+    provenance = adjudication.provenance(ratings)
+    labels = provenance.pivot(index="record_id", columns="facet", values="label")
+    labels = labels.reindex(records["record_id"]).fillna("")
+    unresolved = labels.stack()[lambda label: label == ""].index
+    if len(unresolved):
+        raise InputError(f"record `{record}`: `{facet}` is unresolved" for record, facet in unresolved)
+    texts = records.astype("str").mask(records.isna(), "")
+    derived = texts.assign(**{str(name): labels[name].to_numpy() for name in labels if name in texts})
+    return Content(
+        described, described.title, described.raters, derived, ratings, provenance, agreement, files, book
+    )
+
+
 def of_study(
     protocol: Protocol,
     candidates: pd.DataFrame,
@@ -59,7 +100,6 @@ def of_study(
     ratings: pd.DataFrame,
     provenance: pd.DataFrame,
     agreement: pd.DataFrame,
-    files: dict[str, Path],
 ) -> Content:
     """Collect the release of a finished study: the records that all phases kept, without thread text.
 
@@ -97,9 +137,16 @@ def of_study(
         ratings=ratings,
         provenance=ours.reset_index(drop=True),
         agreement=agreement,
-        files=files,
+        files=_files(protocol),
         book=protocol.book,
     )
+
+
+def _files(protocol: Protocol) -> dict[str, Path]:
+    files = {"study.yaml": protocol.file, "codebook.yaml": protocol.codebook_files[-1]}
+    earlier = zip(protocol.books, protocol.codebook_files[:-1], strict=False)
+    files |= {f"codebook-{version}.yaml": path for version, path in earlier}
+    return files | {path.name: path for path in protocol.migration_files}
 
 
 def _least(decided: pd.Series) -> str:
