@@ -1,4 +1,4 @@
-"""Every bad rating is reported with file, row and nearest valid label; drop-down lists survive LibreOffice."""
+"""Every bad rating is reported with file, row and nearest label; drop-down lists survive LibreOffice."""
 
 import json
 import shutil
@@ -59,7 +59,7 @@ def test_every_planted_bad_rating_is_reported_at_its_place(running: Running) -> 
         8: f"`ben` rates record `{record[6]}` a second time; the first is in {path}:7",
         9: "column `phase`: `fault_relevanse` is no phase of the study; did you mean `fault_relevance`?",
         10: "column `confidence`: `hihg` is not one of high, medium, low; did you mean `high`?",
-        11: "column `phase`: `fault_relevance` is not open for adjudication",
+        11: "column `record_id`: nothing is disputed of",
     }.items():
         assert any(problem.startswith(f"{path}:{line}: {text}") for problem in found), (line, found)
     assert len(found) == 9
@@ -103,9 +103,9 @@ def drop_downs(path: Path) -> dict[str, list[str]]:
         assert validation.type == "list"
         name, _, cells = validation.formula1.replace("$", "").replace("'", "").rpartition("!")
         labels = [row[0].value for row in book[name][cells]]
-        column = sheet.cell(1, validation.sqref.ranges[0].bounds[0]).value
-        assert validation.sqref.ranges[0].bounds[1::2] == (2, sheet.max_row)
-        found[column] = labels
+        left, top, right, bottom = next(iter(validation.sqref.ranges)).bounds
+        assert (left, top, bottom) == (right, 2, sheet.max_row)
+        found[sheet.cell(1, left).value] = labels
     return found
 
 

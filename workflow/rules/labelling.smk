@@ -21,8 +21,8 @@ RELEASED = [name for name in RATED if DATASETS[name].schema.with_name("release.y
 
 rule label_import:
     input:
-        returned=[str(path) for path in importing.returned_files(PROTOCOL.returned)],
         **STUDY_FILES,
+        returned=[str(path) for path in importing.returned_files(PROTOCOL.returned)],
     output:
         f"{LABELLING}/ratings.csv",
     log:
@@ -39,8 +39,8 @@ rule label_import:
 
 rule label_tasks:
     input:
-        ratings=f"{LABELLING}/ratings.csv",
         **STUDY_FILES,
+        ratings=f"{LABELLING}/ratings.csv",
     output:
         directory(f"{LABELLING}/tasks"),
     log:
@@ -57,8 +57,8 @@ rule label_tasks:
 
 rule label_status:
     input:
-        ratings=f"{LABELLING}/ratings.csv",
         **STUDY_FILES,
+        ratings=f"{LABELLING}/ratings.csv",
     output:
         **table("label_status", "Labelling", LABELLING),
         **table("label_agreement", "Labelling", LABELLING),
@@ -83,11 +83,11 @@ rule label_status:
 
 rule label_triage:
     input:
+        **STUDY_FILES,
         ratings=f"{LABELLING}/ratings.csv",
         records=f"results/{config['datasets'][0]}/records.parquet",
         codebook=DATASETS[config["datasets"][0]].codebook,
         pool=str(PROTOCOL.triage.pool) if PROTOCOL.triage else [],
-        **STUDY_FILES,
     output:
         ranking=f"{LABELLING}/triage/ranking.csv",
         batch=f"{LABELLING}/triage/batch.csv",
@@ -108,8 +108,8 @@ rule label_triage:
 
 rule label_release:
     input:
-        ratings=f"{LABELLING}/ratings.csv",
         **STUDY_FILES,
+        ratings=f"{LABELLING}/ratings.csv",
     output:
         directory(f"{LABELLING}/release"),
     log:

@@ -104,8 +104,8 @@ def rank(
         training: one row a rated text: text, project, and for each outcome the label ("" is not known).
         candidates: record_id, text.
         outcomes: column of `training` and, after `=`, the label looked for, as in
-            `scope=attention_specific`; without `=`, the most probable label is named and does not change the order. An outcome of which
-            training holds one label only says nothing and is left out.
+            `scope=attention_specific`; without `=`, the most probable label is named and does not change the
+            order. An outcome of which training holds one label only says nothing and is left out.
         seed: of the folds of the calibration.
 
     Returns:
