@@ -54,7 +54,7 @@ def test_a_migration_that_leaves_labels_behind_is_refused(
     file = write_study(tmp_path)
     wrong = {"migrations": [MIGRATIONS["migrations"][0] | change]}
     (tmp_path / "migrations.yaml").write_text(yaml.safe_dump(wrong))
-    with pytest.raises(InputError, match="migration|key `migrations`") as caught:
+    with pytest.raises(InputError, match=r"migration|key `migrations`") as caught:
         protocol.load(file)
     assert any(problem in line for line in caught.value.problems)
 
