@@ -49,6 +49,20 @@ class Suggestion(Settings):
     folds: Annotated[int, Field(ge=2)]
 
 
+class Triage(Settings):
+    """Folds of the evaluation, the share of records looked at first, and the recall at which to stop."""
+
+    folds: Annotated[int, Field(ge=2)]
+    first: Annotated[float, Field(gt=0, lt=1)]
+    recall: Annotated[float, Field(gt=0, lt=1)]
+
+
+class Saturation(Settings):
+    """Random orders of the records, over which the accumulation curve is averaged."""
+
+    orders: Annotated[int, Field(ge=10)]
+
+
 class FaultChoice(Settings):
     """Faults of a model: an operator of the catalogue; places and severities left out stand for all."""
 
@@ -137,6 +151,9 @@ class Study(Settings):
     association: Association
     heuristics: Heuristics
     suggestion: Suggestion
+    labelling: Path  # study file of the labelling study (docs/labelling.md)
+    triage: Triage
+    saturation: Saturation
     models: dict[Annotated[str, Field(pattern=FOLDER_NAME)], Model]
     curvature: Curvature
     profiling: Profiling

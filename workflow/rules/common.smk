@@ -117,10 +117,11 @@ def agreement_table(wildcards):
 
 TABLES = """
 records prevalence scope_by_group association association_cells heuristics heuristics_summary heuristics_grid
-heuristics_significance suggestions claims
+heuristics_significance suggestions saturation accumulation claims
 """.split()
 FIGURES = """
 taxonomy_tree category_shares root_cause_shares symptom_to_category symptom_by_root_cause heuristics_coverage
+accumulation_curve
 """.split()
 RATING_TABLES = ["adjudication", "agreement", "confusion"]
 RATING_FIGURES = ["agreement_by_facet", "category_confusion"]
@@ -130,6 +131,7 @@ COMPARISON += [f"results/compare/figures/dataset_shares{suffix}" for suffix in F
 
 def tables_of(dataset):
     names = TABLES + (RATING_TABLES if dataset in RATED else [])
+    names += ["triage"] if {"observed", "cause"} <= set(SCHEMAS[dataset].columns) else []
     return expand(f"results/{dataset}/tables/{{name}}{{format}}", name=names, format=TABLE_FORMATS)
 
 

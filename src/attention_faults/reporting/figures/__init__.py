@@ -9,10 +9,12 @@ from attention_faults.reporting.figures.heuristics import heuristics_coverage
 from attention_faults.reporting.figures.localisation import category_by_family, cost_accuracy, mrr_by_family
 from attention_faults.reporting.figures.mutants import accuracy_drops, mutation_score_bars
 from attention_faults.reporting.figures.prevalence import dataset_comparison, framework_stack, label_bars
+from attention_faults.reporting.figures.saturation import accumulation_curves
 from attention_faults.reporting.figures.style import save
 from attention_faults.reporting.figures.tree import taxonomy_tree
 
 __all__ = [
+    "accumulation_curves",
     "accuracy_drops",
     "agreement_dots",
     "alluvial",
