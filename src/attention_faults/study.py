@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from attention_faults import settings
+from attention_faults.mining.queries import Mining
 from attention_faults.settings import Settings
 
 Count = Annotated[int, Field(ge=1)]
@@ -90,6 +91,7 @@ class Study(Settings):
     suggestion: Suggestion
     models: dict[Annotated[str, Field(pattern=FOLDER_NAME)], Model]
     curvature: Curvature
+    mining: Mining
 
 
 def load(configuration: object) -> Study:
