@@ -1,4 +1,4 @@
-"""Fetch what is missing of one source's threads, and write them, and how complete each query is."""
+"""Write the mined threads of one source, and how complete each query is."""
 
 from pathlib import Path
 
@@ -10,6 +10,6 @@ job.log_to(snakemake.log[0])
 mine.write_source(
     settings.parse(Mining, snakemake.params.settings, "configuration"),
     snakemake.wildcards.source,
-    threads=Path(snakemake.output.threads),
-    queries=Path(snakemake.output.queries),
+    threads_to=Path(snakemake.output.threads),
+    queries_to=Path(snakemake.output.queries),
 )

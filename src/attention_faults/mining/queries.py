@@ -4,8 +4,12 @@ from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
+import yaml
 from pydantic import AfterValidator, Field, model_validator
+from snakemake.utils import update_config
 
+from attention_faults import settings
+from attention_faults.errors import InputError
 from attention_faults.mining.thread import Source
 from attention_faults.settings import Settings
 
@@ -122,3 +126,18 @@ class Mining(Settings):
     def phrases(self) -> list[str]:
         """All keywords, each once, in their order."""
         return list(dict.fromkeys(phrase for phrases in self.keywords.values() for phrase in phrases))
+
+
+def read(study: Path, overlay: Path | None) -> Mining:
+    """Read the section `mining` of a study whose keys another file may override, as Snakemake does it.
+
+    Raises:
+        InputError: if a file cannot be read or the section does not fit.
+    """
+    content: dict[str, object] = {}
+    for path in [study] + ([overlay] if overlay else []):
+        try:
+            update_config(content, yaml.safe_load(path.read_text(encoding="utf-8")) or {})
+        except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError) as error:
+            raise InputError(f"{path}: not readable as the configuration of a study: {error}") from None
+    return settings.parse(Mining, content.get("mining"), f"{overlay or study}: section `mining`")

@@ -8,8 +8,8 @@ from html.parser import HTMLParser
 # `\t` and `\n` stay; format characters go but for the joiners that some scripts and emoji need
 _KEPT = "\t\n\u200c\u200d"
 _BLOCKS = frozenset(
-    ["article", "blockquote", "br", "dd", "div", "dl", "dt", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "li"]
-    + ["ol", "p", "pre", "section", "table", "tr", "ul"]
+    {"article", "blockquote", "br", "dd", "div", "dl", "dt", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "li"}
+    | {"ol", "p", "pre", "section", "table", "tr", "ul"}
 )
 _HIDDEN = frozenset({"script", "style", "template", "head", "noscript"})
 _COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
@@ -24,7 +24,7 @@ _TAG = re.compile(
 
 
 def plain(text: str) -> str:
-    """Return a text without control, format and surrogate characters, with line feeds as its only line ends."""
+    """Return a text without control, format and surrogate characters, with line feeds as line ends."""
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     if text.isascii() and text.isprintable():
         return text
