@@ -281,7 +281,8 @@ def search(query: Query, mining: Mining, pages: Pages, outcome: Outcome) -> Iter
             ),
             kind="search",
         )
-        found = pages.get(query.id, request, Found, _within(query, start, end)).content
+        known = frozenset(seen) if number > 1 else frozenset[int]()
+        found = pages.get(query.id, request, Found, _answers(query, start, end, known)).content
         if found is None:
             return
         if outcome.page(found.total_count, incomplete=found.incomplete_results):
@@ -324,10 +325,14 @@ def thread_at(url: str, pages: Pages, pseudonyms: Pseudonyms) -> Thread | None:
     return _thread(item, item.repository, pages, pseudonyms, "") if item else None
 
 
-def _within(query: Query, start: datetime, end: datetime) -> Callable[[Found], None]:
-    """Return a check that a page answers the question: a stale page of another window does not."""
+def _answers(query: Query, start: datetime, end: datetime, known: frozenset[int]) -> Callable[[Found], None]:
+    """Return a check that a page answers the question: a stale page of another window or number does not."""
 
     def check(found: Found) -> None:
+        if known and found.items and all(item.number in known for item in found.items):
+            raise ValueError("threads that another page holds already")
+        if any(_kind(item) != query.kind for item in found.items):
+            raise ValueError("threads of another kind than asked for")
         times = [item.created_at for item in found.items]
         if any(not start <= time <= end for time in times) or times != sorted(times):
             raise ValueError("threads that were opened at other times than asked for")

@@ -197,7 +197,8 @@ def threads(
         if query.tags:
             parameters.append(("tagged", ";".join(query.tags)))
         request = Request(path="/search/advanced", parameters=tuple(parameters), kind="search")
-        found = pages.get(query.id, request, Questions, _within(start, end)).content
+        known = frozenset(seen) if number > 1 else frozenset[int]()
+        found = pages.get(query.id, request, Questions, _answers(start, end, known)).content
         if found is None:
             return
         if outcome.page(found.number or len(found.items), incomplete=False):
@@ -253,8 +254,12 @@ def _fields() -> Iterator[str]:
         yield from (f"{kind}.{name}" for name in names.split())
 
 
-def _within(start: int, end: int) -> Callable[[Questions], None]:
+def _answers(start: int, end: int, known: frozenset[int]) -> Callable[[Questions], None]:
+    """Return a check that a page answers the question: a stale page of another window or number does not."""
+
     def check(found: Questions) -> None:
+        if known and found.items and all(question.question_id in known for question in found.items):
+            raise ValueError("questions that another page holds already")
         times = [question.creation_date for question in found.items]
         if any(not start <= time <= end for time in times) or times != sorted(times):
             raise ValueError("questions that were asked at other times than asked for")

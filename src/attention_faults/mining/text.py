@@ -12,6 +12,7 @@ _BLOCKS = frozenset(
     | {"ol", "p", "pre", "section", "table", "tr", "ul"}
 )
 _HIDDEN = frozenset({"script", "style", "template", "head", "noscript"})
+_TERMINAL = re.compile("\x1b\\[[0-9;?]*[ -/]*[@-~]")  # ECMA-48 5.4: colours, pasted with a log
 _COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
 # HTML elements, except `s`: `<s>` and `</s>` are tokens of many vocabularies, as `<mask>` and `<pad>` are
 _TAG = re.compile(
@@ -25,7 +26,7 @@ _TAG = re.compile(
 
 def plain(text: str) -> str:
     """Return a text without control, format and surrogate characters, with line feeds as line ends."""
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    text = _TERMINAL.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
     if text.isascii() and text.isprintable():
         return text
     return "".join(c for c in text if c in _KEPT or not unicodedata.category(c).startswith("C"))
