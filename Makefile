@@ -5,7 +5,7 @@ READY := $(VENV)/.ready
 ACTIVATE := . $(VENV)/bin/activate &&
 STUDY ?=
 
-.PHONY: reproduce setup test report lint format bench lock clean
+.PHONY: reproduce setup test stress mine report lint format bench lock clean
 
 reproduce: $(READY)  ## run the default study; STUDY=config/quick.yaml runs another one
 	$(ACTIVATE) snakemake $(if $(STUDY),--configfile $(STUDY))
@@ -14,6 +14,13 @@ setup: $(READY)  ## only set up the environment
 
 test: $(READY)  ## run the tests
 	$(ACTIVATE) pytest -n auto --dist loadgroup
+
+stress: $(READY)  ## mining again, through 200 seeds of faults for each source and 50 of kills
+	$(ACTIVATE) FAULT_SEEDS=200 KILL_SEEDS=50 pytest -n auto tests/mining/test_faults.py
+
+mine: $(READY)  ## fetch the threads that config.yaml asks for, and screen them; ANONYMOUS=1 goes on without tokens
+	$(ACTIVATE) attention-faults mine $(if $(STUDY),--config $(STUDY)) $(if $(ANONYMOUS),--anonymous)
+	$(ACTIVATE) snakemake mine $(if $(STUDY),--configfile $(STUDY))
 
 report: $(READY)  ## render results/<dataset>/report.html again
 	$(ACTIVATE) snakemake reports --forcerun render_report $(if $(STUDY),--configfile $(STUDY))
