@@ -125,6 +125,8 @@ class FakeGitHub(Fake):
     def _answer(self, path: str, query: dict[str, str]) -> Reply:
         if path == "/search/issues":
             return self._search(query)
+        if path == "/search/repositories":
+            return self._repositories()
         match = re.fullmatch(r"/repos/owner/name/issues/(\d+)(/timeline)?", path)
         thread = self.threads.get(int(match[1])) if match else None
         if thread is None:
@@ -166,6 +168,38 @@ class FakeGitHub(Fake):
                 "items": items,
             },
         )
+
+    def _repositories(self) -> Reply:
+        url = f"https://api.github.com/repos/{self.repository}"
+        plain = (
+            "archive assignees blobs branches collaborators comments commits compare contents contributors"
+        )
+        plain += " deployments downloads events forks git_commits git_refs git_tags hooks html issue_comment"
+        plain += " issue_events issues keys labels languages merges milestones notifications pulls releases"
+        plain += " stargazers statuses subscribers subscription tags teams trees clone git ssh svn mirror"
+        counts = (
+            "forks forks_count open_issues open_issues_count size stargazers_count watchers watchers_count"
+        )
+        flags = "fork private has_downloads has_issues has_projects has_wiki has_pages archived disabled"
+        names = {
+            "id": 1,
+            "node_id": "R",
+            "name": "name",
+            "full_name": self.repository,
+            "url": url,
+            "score": 1.0,
+        }
+        names |= {
+            "owner": self.user("owner"),
+            "description": None,
+            "default_branch": "main",
+            "homepage": None,
+        }
+        names |= {"language": "Python", "license": None}
+        names |= {key: stamp(START) for key in ("pushed_at", "created_at", "updated_at")}
+        names |= {f"{key}_url": url for key in plain.split()} | dict.fromkeys(counts.split(), 20)
+        names |= dict.fromkeys(flags.split(), False)
+        return Reply(200, {"total_count": 1, "incomplete_results": False, "items": [names]})
 
     def user(self, name: str) -> dict[str, Any]:
         url = f"https://api.github.com/users/{name}"

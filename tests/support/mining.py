@@ -1,7 +1,8 @@
 """Mining of a loopback server, as the command line does it of the real ones."""
 
 import random
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any, Self
 from attention_faults.mining import mine
 from attention_faults.mining.archive import Archive
 from attention_faults.mining.outcome import Outcome
+from attention_faults.mining.pages import Pages
 from attention_faults.mining.privacy import Pseudonyms
 from attention_faults.mining.queries import (
     Framework,
@@ -83,16 +85,9 @@ class Bench:
         path = "/2.3" if self.source == "stackexchange" else ""
         return replace(self.adapter.SERVICE, base=f"{self.server.url}{path}")
 
-    def run(
-        self,
-        archive: Path,
-        outcomes: list[Outcome] | None = None,
-        *,
-        token: str | None = TOKEN,
-        **changes: Any,
-    ) -> list[Thread]:
-        """Mine all queries."""
-        mining = settings(archive, **changes.pop("settings", {}))
+    @contextmanager
+    def pages(self, archive: Path, *, token: str | None = TOKEN, **changes: Any) -> Iterator[Pages]:
+        """Open the pages of the source for mining."""
         with mine.live(
             Archive(archive, self.source),
             self.service,
@@ -103,8 +98,19 @@ class Bench:
             caps=CAPS,
             **changes,
         ) as pages:
+            yield pages
+
+    def run(self, archive: Path, outcomes: list[Outcome] | None = None, **changes: Any) -> list[Thread]:
+        """Mine all queries."""
+        mining = settings(archive, **changes.pop("settings", {}))
+        with self.pages(archive, **changes) as pages:
             found = [] if outcomes is None else outcomes
             return list(mine.threads(mining, self.adapter, pages, PSEUDONYMS, found))
+
+    def thread_at(self, archive: Path, url: str) -> Thread | None:
+        """Fetch one thread by its address."""
+        with self.pages(archive) as pages:
+            return self.adapter.thread_at(url, pages, PSEUDONYMS)
 
     def replay(self, archive: Path) -> list[Thread]:
         """Read what is archived."""

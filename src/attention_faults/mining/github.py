@@ -267,6 +267,7 @@ def search_repositories(search: RepositorySearch, pages: Pages) -> list[str]:
 def search(query: Query, mining: Mining, pages: Pages, outcome: Outcome) -> Iterator[Item]:
     """Yield what a search finds, oldest first, each once; the outcome is kept up."""
     start, end, number = mining.first, mining.last, 1
+    beyond = 0  # of this second and later, threads that its pages do not show
     seen: set[int] = set()
     while start <= end:
         request = Request(
@@ -287,6 +288,8 @@ def search(query: Query, mining: Mining, pages: Pages, outcome: Outcome) -> Iter
             return
         if outcome.page(found.total_count, incomplete=found.incomplete_results):
             pages.expect(found.total_count // PER_PAGE + found.total_count)
+        outcome.truncated += max(0, beyond - found.total_count)
+        beyond = 0
         for item in found.items:
             if item.number not in seen:
                 seen.add(item.number)
@@ -299,8 +302,9 @@ def search(query: Query, mining: Mining, pages: Pages, outcome: Outcome) -> Iter
         elif number * PER_PAGE < SEARCH_LIMIT:
             number += 1
         else:
-            outcome.truncated += found.total_count - SEARCH_LIMIT
+            beyond = found.total_count - SEARCH_LIMIT
             start, number = start + timedelta(seconds=1), 1
+    outcome.truncated += beyond
 
 
 def threads(

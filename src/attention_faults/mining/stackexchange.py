@@ -181,6 +181,7 @@ def threads(
 ) -> Iterator[Thread]:
     """Yield the questions of a search, oldest first, each once."""
     start, end, number = int(mining.first.timestamp()), int(mining.last.timestamp()), 1
+    beyond = 0  # of this second and later, questions that its pages do not show
     seen: set[int] = set()
     while start <= end:
         parameters = [
@@ -203,6 +204,8 @@ def threads(
             return
         if outcome.page(found.number or len(found.items), incomplete=False):
             pages.expect(outcome.found // PER_PAGE)
+        outcome.truncated += max(0, beyond - (found.number or 0))
+        beyond = 0
         for question in found.items:
             if question.question_id not in seen:
                 seen.add(question.question_id)
@@ -216,8 +219,9 @@ def threads(
         elif number < PAGES:
             number += 1
         else:
-            outcome.truncated += max(0, (found.number or 0) - PAGES * PER_PAGE)
+            beyond = max(0, (found.number or 0) - PAGES * PER_PAGE)
             start, number = start + 1, 1
+    outcome.truncated += beyond
 
 
 def thread_at(url: str, pages: Pages, pseudonyms: Pseudonyms) -> Thread | None:
