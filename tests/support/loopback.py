@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import random
 import re
 import socket
@@ -169,7 +170,7 @@ class Loopback:
         handler.wfile.write(body[: len(body) // 2])
         handler.wfile.flush()
         handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        handler.close_connection = True
+        os.close(handler.connection.detach())  # at once, and without a farewell
 
     def drip(self, handler: BaseHTTPRequestHandler, body: bytes) -> None:
         self.head(handler, 200, {"content-length": str(len(body))})

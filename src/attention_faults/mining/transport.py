@@ -181,7 +181,6 @@ class Transport:
         caps: Caps,
     ) -> None:
         self.service = service
-        self.requests = 0
         self._token = token
         self._clock = clock
         self._jitter = jitter
@@ -270,18 +269,18 @@ class Transport:
         if self._token and not self.service.key_parameter:
             headers["authorization"] = f"Bearer {self._token}"
         problem = None
+        deadline = self._clock.now() + self._caps.seconds
         pace.start()
-        self.requests += 1
         try:
             with self._client.stream("GET", url, headers=headers) as response:
-                return response, self._read(response)
+                return response, self._read(response, deadline)
         except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, zlib.error) as error:
             problem = f"{_CAUSES.get(type(error).__name__, type(error).__name__)}: {self._hidden(str(error))}"
         finally:
             pace.finish()
         raise _Failure(problem)
 
-    def _read(self, response: httpx2.Response) -> bytes:
+    def _read(self, response: httpx2.Response, deadline: float) -> bytes:
         """Return the decoded body, never more than the caps allow."""
         self._reached = True
         if response.status_code == 304:
@@ -290,7 +289,6 @@ class Transport:
         if encoding not in ("identity", "gzip"):
             raise _Failure(f"encodes its answer as `{shown(encoding)}`")
         inflate = zlib.decompressobj(wbits=31) if encoding == "gzip" else None
-        deadline = self._clock.now() + self._caps.seconds
         body = bytearray()
         for chunk in response.iter_raw():
             body += inflate.decompress(chunk, self._caps.size + 1 - len(body)) if inflate else chunk
