@@ -405,7 +405,7 @@ class FakeForum(Fake):
             return Reply(404, {"errors": ["not found"], "error_type": "not_found"})
         number = thread["number"]
         numbers = [number * 100 + index for index in range(thread["replies"] + 1)]
-        wanted = numbers[:2] if not match[2] else [int(query["post_ids[]"])]
+        wanted = numbers[:2] if not match[2] else [int(post) for post in query["post_ids[]"].split(",")]
         posts = [
             {
                 "id": post,

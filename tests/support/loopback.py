@@ -131,7 +131,9 @@ class Loopback:
                 self.send(handler, Reply(302, {}, {"location": f"{self.elsewhere}{handler.path}"}))
             else:
                 self.fake.evolve()
-                query = dict(parse_qsl(parts.query))
+                query: dict[str, str] = {}
+                for name, value in parse_qsl(parts.query):
+                    query[name] = f"{query[name]},{value}" if name in query else value
                 reply = self.fake.answer(parts.path, query, handler.headers)
                 if fault == "duplicate":
                     same = [

@@ -302,9 +302,9 @@ def _thread(question: Question, site: str, pseudonyms: Pseudonyms, query: str) -
 def host(site: str) -> str:
     """Return where a site lives, by its name in the API."""
     own = {"stackoverflow", "superuser", "serverfault", "askubuntu", "stackapps"}
-    if "." in site and not site.endswith(".meta"):
+    if site.endswith(".net"):
         return site
-    return f"{site}.com" if site in own else f"{site}.stackexchange.com"
+    return f"{site}.com" if site.rpartition(".")[2] in own else f"{site}.stackexchange.com"
 
 
 def _name(site: str, owner: Owner | None) -> str:

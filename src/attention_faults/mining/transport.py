@@ -317,7 +317,7 @@ class Transport:
             body=body,
             etag=self._hidden(headers["etag"])[:200] if "etag" in headers else None,
             more='rel="next"' in headers.get("link", ""),
-            fetched=datetime.fromtimestamp(int(now), UTC),
+            fetched=datetime.fromtimestamp(now, UTC),
         )
         if status == 304:
             self._note(request.kind, headers, None, now)
