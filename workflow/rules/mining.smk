@@ -3,6 +3,11 @@
 MINED = "results/mining"
 
 
+rule mine:
+    input:
+        expand(f"{MINED}/queries/{{source}}.csv", source=STUDY.mining.sources),
+
+
 rule mine_source:
     output:
         threads=f"{MINED}/threads/{{source}}.parquet",
