@@ -112,10 +112,10 @@ def test_killed_runs_end_as_an_undisturbed_one(
     with Bench(source, seed, SIZES[source]) as bench:
         killed, finished = 0, False
         while not finished:
+            bench.server.expect(draw.randrange(1, max(2, undisturbed // 2)))
             process = command(bench, tmp_path / "raw", tmp_path / "killed")
-            goal = bench.server.requests + draw.randrange(1, max(2, undisturbed // 2))
-            while killed < 2 and bench.server.requests < goal and process.poll() is None:
-                pass
+            while killed < 2 and process.poll() is None and not bench.server.goal_reached.wait(0.1):
+                """Wait for the request, or for the end of the process."""
             try:
                 # a moment after an answer: while a page is packed, written, renamed or noted
                 printed += process.communicate(timeout=draw.uniform(0, 0.004) if killed < 2 else 60)[0]

@@ -87,6 +87,7 @@ class Loopback:
         self.log: list[tuple[str, dict[str, str]]] = []
         self.replies: list[tuple[tuple[str, ...], Reply]] = []
         self.lock = threading.Lock()
+        self.goal, self.goal_reached = 0, threading.Event()
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -113,10 +114,18 @@ class Loopback:
     def requests(self) -> int:
         return len(self.log)
 
+    def expect(self, requests: int) -> None:
+        """Say when so many requests more have come, by `goal_reached`."""
+        with self.lock:
+            self.goal_reached.clear()
+            self.goal = self.requests + requests
+
     def serve(self, handler: BaseHTTPRequestHandler) -> None:
         with self.lock:
             parts = urlsplit(handler.path)
             self.log.append((handler.path, {key.lower(): value for key, value in handler.headers.items()}))
+            if self.requests == self.goal:
+                self.goal_reached.set()
             if self.fake is None:
                 self.send(handler, Reply(200, {}))
                 return

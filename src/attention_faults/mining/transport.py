@@ -12,11 +12,13 @@ import json
 import logging
 import random
 import re
+import ssl
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import cache
 from typing import Any, Protocol, TypeVar
 from urllib.parse import urlencode, urljoin, urlsplit
 
@@ -194,6 +196,7 @@ class Transport:
             follow_redirects=False,
             headers={"user-agent": "attention-faults", "accept-encoding": "gzip", **service.headers},
             timeout=httpx2.Timeout(caps.read, connect=caps.connect),
+            verify=_tls(),
         )
 
     def close(self) -> None:
@@ -390,6 +393,12 @@ _CAUSES = {
     "RemoteProtocolError": "the answer broke off",
 }
 _HUB_LIMIT = re.compile(r"r\s*=\s*(?P<left>\d+)\s*;\s*t\s*=\s*(?P<seconds>\d+)")
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    """Return the settings of encrypted connections, with the certificates that are trusted: read once."""
+    return httpx2.create_ssl_context()
 
 
 def _is_limit(headers: httpx2.Headers, message: str) -> bool:
