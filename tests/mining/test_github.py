@@ -9,6 +9,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from support import openapi
 from support.fakes import BULK, FakeGitHub
+from support.loopback import Reply
 from support.mining import TOKEN, Bench, settings
 
 from attention_faults.errors import InputError
@@ -97,6 +98,16 @@ def test_more_than_a_thousand_in_one_second_are_called_truncated(tmp_path: Path)
     assert "https://github.com/owner/name/issues/999991" in {thread.url for thread in found}
     assert (outcomes[0].found, outcomes[0].fetched) == (1151, 1001)
     assert outcomes[0].truncated == outcomes[0].found - outcomes[0].fetched
+
+
+def test_threads_that_are_counted_but_never_shown_end_a_search(tmp_path: Path) -> None:
+    outcomes: list[Outcome] = []
+    with Bench("github", size=0) as bench:
+        empty = {"total_count": 5000, "incomplete_results": False, "search_type": "lexical", "items": []}
+        bench.fake.answer = lambda *_: Reply(200, empty)  # type: ignore[method-assign]
+        assert bench.run(tmp_path, outcomes) == []
+        assert bench.server.requests == 2 * 10
+    assert [(outcome.found, outcome.truncated) for outcome in outcomes] == [(5000, 5000)] * 2
 
 
 def test_search_that_ran_out_of_time_is_asked_again_then_called_incomplete(tmp_path: Path) -> None:

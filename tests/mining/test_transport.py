@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 import pytest
 from support.fakes import Window
 from support.loopback import FAULTS, Faults, Loopback, Reply, SteppedClock
 from support.mining import TOKEN
 
+from attention_faults.errors import InputError
 from attention_faults.mining import discourse, github, huggingface, stackexchange
 from attention_faults.mining.clock import Allowance
 from attention_faults.mining.transport import (
@@ -252,6 +254,28 @@ def test_token_that_a_service_echoes_gets_into_no_body() -> None:
     assert b"t0p" not in answer.body
     assert b"t0p" not in (body or b"")
     assert "t0p" not in str(answer.etag)
+
+
+@pytest.mark.parametrize("token", ["two words", "line\nbreak", "h\u00e9", "\x00"])
+def test_token_that_cannot_be_sent_is_named_not_shown(token: str) -> None:
+    script = Script(OK)
+    with pytest.raises(InputError) as caught:
+        Transport(
+            github.SERVICE,
+            token=token,
+            clock=script.clock,
+            jitter=random.Random(0),
+            progress=Silent(),
+            caps=CAPS,
+        )
+    assert "GITHUB_TOKEN: expected a token without blanks" in str(caught.value)
+    assert token not in str(caught.value)
+
+
+@pytest.mark.parametrize("written", [quote_plus(TOKEN), quote(TOKEN, safe=""), TOKEN.replace("/", "\\/")])
+def test_echoes_in_other_spelling_are_hidden_too(written: str) -> None:
+    with line(OK) as made:
+        assert "t0p" not in made.transport._hidden(f"see {written}")
 
 
 def test_refused_token_is_named_by_its_variable() -> None:

@@ -301,6 +301,9 @@ def search(query: Query, mining: Mining, pages: Pages, outcome: Outcome) -> Iter
             start, number = last, 1
         elif number * PER_PAGE < SEARCH_LIMIT:
             number += 1
+        elif not found.items:  # it counts threads that it shows on no page
+            outcome.truncated += found.total_count
+            return
         else:
             beyond = found.total_count - SEARCH_LIMIT
             start, number = start + timedelta(seconds=1), 1

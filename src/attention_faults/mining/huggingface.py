@@ -61,7 +61,7 @@ class Author(Content):
 class Listed(Content):
     """A thread in a listing."""
 
-    num: int = Field(ge=1)
+    num: int = Field(ge=1, le=10**6)
 
 
 class Listing(Content):

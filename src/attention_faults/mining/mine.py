@@ -61,7 +61,7 @@ ADAPTERS: dict[Source, Adapter] = {
 
 def token_of(service: Service) -> str | None:
     """Return the token of a service, from the environment."""
-    return (os.environ.get(service.variable) or None) if service.variable else None
+    return (os.environ.get(service.variable, "").strip() or None) if service.variable else None
 
 
 @contextmanager

@@ -262,6 +262,8 @@ def _answers(start: int, end: int, known: frozenset[int]) -> Callable[[Questions
     """Return a check that a page answers the question: a stale page of another window or number does not."""
 
     def check(found: Questions) -> None:
+        if found.has_more and not found.items:
+            raise ValueError("no question, though there are more")
         if known and found.items and all(question.question_id in known for question in found.items):
             raise ValueError("questions that another page holds already")
         times = [question.creation_date for question in found.items]

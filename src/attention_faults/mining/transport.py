@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import cache
 from typing import Any, Protocol, TypeVar
-from urllib.parse import urlencode, urljoin, urlsplit
+from urllib.parse import quote, quote_plus, urlencode, urljoin, urlsplit
 
 import httpx2
 
@@ -55,6 +55,7 @@ class Service:
     """A host, the token that belongs to it and to no other, and what it allows.
 
     Attributes:
+        source: whose host it is.
         base: beginning of all its URLs.
         variable: environment variable with the token; None where there is none to have.
         key_parameter: query parameter of the token; without one it travels as a bearer token.
@@ -183,7 +184,13 @@ class Transport:
         caps: Caps,
     ) -> None:
         self.service = service
+        if token and not re.fullmatch("[!-~]+", token):  # libraries print what they cannot send
+            raise InputError(f"{service.variable}: expected a token without blanks and special characters")
         self._token = token
+        # as it is, as part of an address, and as JSON may write it
+        self._secrets = (
+            {token, quote(token, safe=""), quote_plus(token), token.replace("/", r"\/")} if token else set()
+        )
         self._clock = clock
         self._jitter = jitter
         self._progress = progress
@@ -301,8 +308,8 @@ class Transport:
                 raise _Failure(f"takes longer than {self._caps.seconds:,.0f} seconds to answer")
         if inflate and not inflate.eof:
             raise _Failure("the compressed answer is cut off")
-        if self._token:  # an echo of it must not get into the archive
-            body = body.replace(self._token.encode(), b"***")
+        for secret in self._secrets:  # an echo of it must not get into the archive
+            body = body.replace(secret.encode(), b"***")
         return bytes(body)
 
     def _judge(
@@ -372,7 +379,9 @@ class Transport:
         self._clock.sleep(seconds)
 
     def _hidden(self, text: str) -> str:
-        return text.replace(self._token, "***") if self._token else text
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        return text
 
     def _error(self, request: Request, problem: str) -> SourceError:
         where = self._hidden(request.url(self.service.base))
