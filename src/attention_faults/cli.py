@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -109,7 +110,8 @@ def mine(
     """Fetch the threads of a study into the raw archive; what is there already is not fetched again."""
     mining = queries.read(STUDY, config)
     chosen = [source] if source else mining.sources
-    _ask_for_tokens(mining, chosen, anonymous=anonymous)
+    asked = {name: miner.ADAPTERS[name].expected(mining) for name in chosen}
+    _ask_for_tokens(asked, "the configured queries", anonymous=anonymous)
     before = refresh_before.replace(tzinfo=UTC) if refresh_before else None
     problems: list[str] = []
     for name in chosen:
@@ -135,20 +137,19 @@ def hydrate(
     """Fetch the threads of a fault dataset's addresses into the raw archive; list those that are gone."""
     mining = queries.read(STUDY, config)
     urls = hydration.read_urls(records)
-    sources = sorted({source for url in urls if (source := hydration.source_of(url))})
-    _ask_for_tokens(mining, sources, anonymous=anonymous)
+    _ask_for_tokens(hydration.expected(urls), "these threads", anonymous=anonymous)
     missing = hydration.hydrate(urls, mining.archive, folder)
     typer.echo(f"{len(urls) - len(missing)} threads are in {folder / 'threads.parquet'}.")
     if missing:
         typer.echo(f"{len(missing)} are not to be had; {folder / 'missing.csv'} lists them.")
 
 
-def _ask_for_tokens(mining: queries.Mining, sources: list[Source], *, anonymous: bool) -> None:
+def _ask_for_tokens(asked: Mapping[Source, Mapping[str, int]], what: str, *, anonymous: bool) -> None:
     """Say what each source allows without a token; that takes its time, so go on only if told to."""
     logging.basicConfig(format="%(message)s", level=logging.INFO)
-    lines = [line for name in sources if (line := miner.allowance(mining, name))]
+    lines = [line for name, requests in asked.items() if (line := miner.allowance(name, requests, what))]
     typer.echo("".join(f"{line}\n" for line in lines), nl=False, err=True)
-    services = [miner.ADAPTERS[name].SERVICE for name in sources]
+    services = [miner.ADAPTERS[name].SERVICE for name in asked]
     lacking = [
         str(service.variable) for service in services if service.variable and not miner.token_of(service)
     ]

@@ -75,9 +75,9 @@ def test_days_of_the_estimate_are_requests_over_the_allowance(
     source: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mining = default()
-    line = mine.allowance(mining, source)
-    assert line is not None
     asked = mine.ADAPTERS[source].expected(mining)
+    line = mine.allowance(source, asked, "these")
+    assert line is not None
     assert f"{sum(asked.values()):,} requests" in line
     if source == "github":
         assert (
@@ -88,7 +88,7 @@ def test_days_of_the_estimate_are_requests_over_the_allowance(
     variable = mine.ADAPTERS[source].SERVICE.variable
     if variable:
         monkeypatch.setenv(variable, TOKEN)
-        assert mine.allowance(mining, source) is None
+        assert mine.allowance(source, asked, "these") is None
 
 
 def test_default_covers_ten_frameworks_and_all_sources() -> None:
@@ -229,6 +229,15 @@ def test_every_address_of_the_embedded_dataset_has_a_source() -> None:
 )
 def test_lookalikes_are_no_source(url: str) -> None:
     assert hydrate.source_of(url) is None
+
+
+def test_hydrating_says_what_it_takes_without_a_token(tmp_path: Path) -> None:
+    records = tmp_path / "records.csv"
+    records.write_text("url\n" + "".join(f"https://github.com/a/b/issues/{n}\n" for n in range(1, 721)))
+    finished = run("hydrate", str(records), folder=tmp_path)
+    assert finished.returncode == 1
+    assert "60 core requests in 3,600 s; these threads take about 1,440 requests, 1.0 days" in finished.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["records.csv"]
 
 
 def test_records_without_addresses_are_an_error(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import random
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -60,6 +61,17 @@ def read_urls(path: Path) -> list[str]:
     if "url" not in records:
         raise InputError(f"{path}:1: expected a column `url`, found {', '.join(records.columns)}")
     return [url for url in dict.fromkeys(records["url"].str.strip()) if url]
+
+
+def expected(urls: Iterable[str]) -> dict[Source, dict[str, int]]:
+    """Return how many requests each source is likely to take: two for a thread."""
+    counts = Counter(source for url in urls if (source := source_of(url)))
+    return {
+        source: {
+            next(kind for kind in mine.ADAPTERS[source].SERVICE.anonymous if kind != "search"): 2 * count
+        }
+        for source, count in sorted(counts.items())
+    }
 
 
 def threads(

@@ -186,13 +186,17 @@ def check_time(mining: Mining, clock: Clock) -> None:
         raise InputError(f"key `mining.until`: expected a day that has begun, UTC, found `{mining.until}`")
 
 
-def allowance(mining: Mining, source: Source) -> str | None:
-    """Return a line on what a source allows who has no token, and how long that takes; None with a token."""
-    adapter = ADAPTERS[source]
-    service = adapter.SERVICE
+def allowance(source: Source, asked: Mapping[str, int], what: str) -> str | None:
+    """Return a line on what a source allows who has no token, and how long that takes; None with a token.
+
+    Args:
+        source: to be asked.
+        asked: requests of each kind.
+        what: they are for.
+    """
+    service = ADAPTERS[source].SERVICE
     if token_of(service):
         return None
-    asked = adapter.expected(mining)
     limits = " and ".join(
         f"{limit.requests:,} {kind} requests in {limit.seconds:,.0f} s"
         for kind, limit in service.anonymous.items()
@@ -204,7 +208,7 @@ def allowance(mining: Mining, source: Source) -> str | None:
         f"no token in {service.variable}; anonymous" if service.variable else "needs no token; anonymous"
     )
     line = (
-        f"{source}: {missing} clients get {limits}; the configured queries take about "
+        f"{source}: {missing} clients get {limits}; {what} take about "
         f"{sum(asked.values()):,} requests, {_days(service, asked, with_token=False):,.1f} days"
     )
     if service.variable:
