@@ -81,10 +81,10 @@ def test_days_of_the_estimate_are_requests_over_the_allowance(
     assert f"{sum(asked.values()):,} requests" in line
     if source == "github":
         assert (
-            f"{asked['core'] / (60 * 24):.1f} days (with a token {asked['core'] / (5000 * 24):.1f})" in line
+            f"{asked['core'] / (60 * 24):.2f} days (with a token {asked['core'] / (5000 * 24):.2f})" in line
         )
     if source == "stackexchange":
-        assert f"{sum(asked.values()) / 300:.1f} days" in line
+        assert f"{sum(asked.values()) / 300:.2f} days" in line
     variable = mine.ADAPTERS[source].SERVICE.variable
     if variable:
         monkeypatch.setenv(variable, TOKEN)
@@ -236,7 +236,7 @@ def test_hydrating_says_what_it_takes_without_a_token(tmp_path: Path) -> None:
     records.write_text("url\n" + "".join(f"https://github.com/a/b/issues/{n}\n" for n in range(1, 721)))
     finished = run("hydrate", str(records), folder=tmp_path)
     assert finished.returncode == 1
-    assert "60 core requests in 3,600 s; these threads take about 1,440 requests, 1.0 days" in finished.stderr
+    assert "60 core requests in 3,600 s; these threads take about 1,440 requests, 1.00 days" in finished.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["records.csv"]
 
 

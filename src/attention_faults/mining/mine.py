@@ -209,10 +209,10 @@ def allowance(source: Source, asked: Mapping[str, int], what: str) -> str | None
     )
     line = (
         f"{source}: {missing} clients get {limits}; {what} take about "
-        f"{sum(asked.values()):,} requests, {_days(service, asked, with_token=False):,.1f} days"
+        f"{sum(asked.values()):,} requests, {_days(service, asked, with_token=False):,.2f} days"
     )
     if service.variable:
-        line += f" (with a token {_days(service, asked, with_token=True):,.1f})"
+        line += f" (with a token {_days(service, asked, with_token=True):,.2f})"
     return line
 
 
