@@ -1,5 +1,6 @@
 """What the adapters have in common, and what each makes of its service's answers."""
 
+import json
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -244,3 +245,21 @@ def test_sites_live_where_they_do_and_are_found_there(site: str, host: str, tmp_
 
 def test_forum_has_no_token_to_send() -> None:
     assert discourse.SERVICE.variable is None
+
+
+@pytest.mark.parametrize("source", FAKES)
+def test_manifest_says_which_pages_hold_fewer_than_match(source: str, tmp_path: Path) -> None:
+    with Bench(source, seed=1, size=60 if source == "huggingface" else 250) as bench:
+        bench.run(tmp_path)
+    lines = [
+        json.loads(line)
+        for manifest in tmp_path.rglob("manifest.jsonl")
+        if not manifest.parent.name.startswith("_")
+        for line in manifest.read_text().splitlines()
+    ]
+    assert {line["incomplete"] for line in lines} == {False}
+    truncated = {line["truncated"] for line in lines}
+    # the Hub shows ten of its threads a page; the last search of the others shows all that is left
+    assert truncated == {"huggingface": {True}}.get(source, {True, False})
+    if source in ("github", "stackexchange"):
+        assert max(line["total"] for line in lines) > 100

@@ -66,8 +66,8 @@ class Found(Content):
     grouped_search_result: Grouping
 
     @property
-    def more(self) -> bool:
-        """Whether there is a next page."""
+    def truncated(self) -> bool:
+        """Whether more match than this page holds."""
         return bool(self.grouped_search_result.more_full_page_results)
 
 
@@ -160,19 +160,19 @@ def _search(query: Query, since: date, until: date, pages: Pages, outcome: Outco
     """Yield numbers of topics with matching posts from one day to another, the latter left out."""
     found = _page(query, since, until, 1, pages)
     days = (until - since).days
-    if found.more and days > 1:
+    if found.truncated and days > 1:
         middle = since + timedelta(days=days // 2)
         yield from _search(query, since, middle, pages, outcome)
         yield from _search(query, middle, until, pages, outcome)
         return
     number = 1
     yield from (topic.id for topic in found.topics)
-    while found.more and number < PAGES:
+    while found.truncated and number < PAGES:
         number += 1
         found = _page(query, since, until, number, pages)
         yield from (topic.id for topic in found.topics)
     # how many are left out, Discourse does not say: one page at least
-    outcome.truncated += len(found.topics) if found.more else 0
+    outcome.truncated += len(found.topics) if found.truncated else 0
 
 
 def _page(query: Query, since: date, until: date, number: int, pages: Pages) -> Found:

@@ -116,6 +116,11 @@ class Found(Content):
         return self.total_count
 
     @property
+    def truncated(self) -> bool:
+        """Whether more match than this page holds."""
+        return len(self.items) < self.total_count
+
+    @property
     def incomplete(self) -> bool:
         """Whether the search ran out of time."""
         return self.incomplete_results

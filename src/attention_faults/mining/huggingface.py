@@ -76,6 +76,11 @@ class Listing(Content):
         """How many threads the repository has."""
         return self.count
 
+    @property
+    def truncated(self) -> bool:
+        """Whether the repository has more than this page holds."""
+        return len(self.discussions) < self.count
+
 
 class Latest(Content):
     """A text as it was last edited."""

@@ -29,6 +29,11 @@ class Content(BaseModel):
         return None
 
     @property
+    def truncated(self) -> bool:
+        """Whether more matches than this page holds."""
+        return False
+
+    @property
     def incomplete(self) -> bool:
         """Whether the service says that it left things out."""
         return False
@@ -152,7 +157,11 @@ class Pages:
         for attempt in range(INCOMPLETE_ATTEMPTS):
             answer, content = transport.get(request, accept, known.etag if known else None)
             if isinstance(content, Content):
-                facts = {"total": content.total, "incomplete": content.incomplete}
+                facts = {
+                    "total": content.total,
+                    "truncated": content.truncated,
+                    "incomplete": content.incomplete,
+                }
                 if content.incomplete and attempt < INCOMPLETE_ATTEMPTS - 1:
                     self._clock.sleep(INCOMPLETE_WAIT * 2**attempt)
                     continue

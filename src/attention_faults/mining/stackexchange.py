@@ -144,6 +144,11 @@ class Questions(Content):
         """How many questions match."""
         return self.number
 
+    @property
+    def truncated(self) -> bool:
+        """Whether more match than this page holds."""
+        return self.has_more
+
 
 @dataclass(frozen=True, kw_only=True)
 class Query:
