@@ -16,7 +16,7 @@ from attention_faults.errors import InputError
 from attention_faults.mining import github
 from attention_faults.mining.github import Event, Item
 from attention_faults.mining.outcome import Outcome  # noqa: TC001
-from attention_faults.mining.queries import GitHub, RepositorySearch
+from attention_faults.mining.queries import Framework, GitHub, RepositorySearch
 from attention_faults.mining.thread import Thread
 
 OPERATIONS = {
@@ -29,7 +29,8 @@ OPERATIONS = {
 
 @pytest.mark.xdist_group("openapi")
 def test_fake_answers_as_the_official_description_says(tmp_path: Path, pytestconfig: pytest.Config) -> None:
-    described = openapi.description(pytestconfig.cache.mkdir("openapi"))
+    kept = pytestconfig.cache.mkdir("openapi") if hasattr(pytestconfig, "cache") else tmp_path
+    described = openapi.description(kept)
     answers: dict[tuple[str, int], list[Any]] = {}
     with Bench("github", seed=3, size=60) as bench:
         original = bench.fake.answer
@@ -127,6 +128,37 @@ def test_search_that_ran_out_of_time_is_asked_again_then_called_incomplete(tmp_p
         found = bench.run(tmp_path, outcomes)
     assert [outcome.incomplete for outcome in outcomes] == [1, 0]
     assert len(searches) == 3 + 2
+    assert len(found) == 20
+
+
+def test_repository_that_is_not_there_is_counted_and_stops_no_other(tmp_path: Path) -> None:
+    outcomes: list[Outcome] = []
+    with Bench("github", size=20) as bench:
+        original = bench.fake.answer
+
+        def answer(path: str, query: dict[str, str], headers: Any) -> Reply:
+            if "repo:gone/away" in query.get("q", ""):
+                return Reply(
+                    422, {"message": "Validation Failed", "errors": [{"message": "cannot be searched"}]}
+                )
+            return original(path, query, headers)
+
+        bench.fake.answer = answer  # type: ignore[method-assign]
+        frameworks = {"a": Framework(repository="gone/away"), "b": Framework(repository="owner/name")}
+        assert len(bench.run(tmp_path, outcomes, settings={"frameworks": frameworks})) == 20
+    assert sorted((outcome.query.partition("--all")[0], outcome.gone) for outcome in outcomes) == [
+        ("gone--away", 1),
+        ("gone--away", 1),
+        ("owner--name", 0),
+        ("owner--name", 0),
+    ]
+
+
+def test_renamed_repository_goes_by_its_name_of_today(tmp_path: Path) -> None:
+    with Bench("github", size=20) as bench:
+        frameworks = {"a": Framework(repository="owner/former")}
+        found = bench.run(tmp_path, settings={"frameworks": frameworks})
+    assert {thread.project for thread in found} == {"owner/name"}
     assert len(found) == 20
 
 

@@ -38,6 +38,7 @@ from attention_faults.mining.transport import Request, Service
 PER_PAGE = 100
 SEARCH_LIMIT = 1000
 GONE = frozenset({403, 404, 410, 451})
+NO_REPOSITORY = frozenset({422})  # of a search: it does not exist, is private, or was renamed
 
 SERVICE = Service(
     source="github",
@@ -286,10 +287,12 @@ def search(query: Query, mining: Mining, pages: Pages, outcome: Outcome) -> Iter
                 ("advanced_search", "true"),
             ),
             kind="search",
+            gone=NO_REPOSITORY,
         )
         known = frozenset(seen) if number > 1 else frozenset[int]()
         found = pages.get(query.id, request, Found, _answers(query, start, end, known)).content
         if found is None:
+            outcome.gone += 1
             return
         if outcome.page(found.total_count, incomplete=found.incomplete_results):
             pages.expect(found.total_count // PER_PAGE + found.total_count)
@@ -320,7 +323,7 @@ def threads(
 ) -> Iterator[Thread]:
     """Yield the threads of a query, with all that was said in them."""
     for item in search(query, mining, pages, outcome):
-        thread = _thread(item, query.repository, pages, pseudonyms, query.id)
+        thread = _thread(item, item.repository, pages, pseudonyms, query.id)
         outcome.fetched += 1
         yield thread
 
@@ -348,8 +351,10 @@ def _answers(query: Query, start: datetime, end: datetime, known: frozenset[int]
         times = [item.created_at for item in found.items]
         if any(not start <= time <= end for time in times) or times != sorted(times):
             raise ValueError("threads that were opened at other times than asked for")
-        if any(item.repository.casefold() != query.repository.casefold() for item in found.items):
-            raise ValueError("threads of another repository than asked for")
+        if len({item.repository for item in found.items}) > 1 or any(
+            not item.repository for item in found.items
+        ):
+            raise ValueError("threads of more than one repository, or of none")
 
     return check
 

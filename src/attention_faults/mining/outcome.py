@@ -21,7 +21,7 @@ class Outcome:
         unmatched: of these, threads that hold none of the keywords, where a service cannot search for them.
         truncated: threads that the service says match, but does not give however it is asked.
         incomplete: pages that the service itself calls incomplete, also when asked again.
-        gone: threads that were listed, but could not be read.
+        gone: threads that were listed, but could not be read; one for a repository that is not there.
     """
 
     source: Source
