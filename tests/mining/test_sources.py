@@ -11,12 +11,14 @@ from support.fakes import BULK, FAKES
 from support.loopback import Reply
 from support.mining import TOKEN, Bench, settings
 
-from attention_faults.mining import discourse, huggingface, stackexchange
+from attention_faults.mining import discourse, huggingface, queries, stackexchange
+from attention_faults.mining.archive import SHELF
 from attention_faults.mining.outcome import Outcome  # noqa: TC001
 from attention_faults.mining.queries import HubRepository, HubSearch, HuggingFace, StackExchange
 from attention_faults.mining.thread import KINDS, STATES
 from attention_faults.mining.transport import SourceError
 
+ROOT = Path(__file__).parents[2]
 ADDRESSES = {
     "github": "https://github.com/owner/name/issues/7",
     "huggingface": "https://huggingface.co/owner/name/discussions/7",
@@ -263,3 +265,13 @@ def test_manifest_says_which_pages_hold_fewer_than_match(source: str, tmp_path: 
     assert truncated == {"huggingface": {True}}.get(source, {True, False})
     if source in ("github", "stackexchange"):
         assert max(line["total"] for line in lines) > 100
+
+
+@pytest.mark.parametrize("source", FAKES)
+def test_each_default_query_has_a_folder_of_its_own(source: str, tmp_path: Path) -> None:
+    mining = queries.read(ROOT / "config.yaml", None)
+    mining = mining.model_copy(update={"huggingface": settings(tmp_path).huggingface})
+    with Bench(source) as bench, bench.pages(tmp_path) as pages:
+        names = [query.id for query in bench.adapter.queries(mining, pages)]
+    assert len(names) == len(set(names)) > 0
+    assert all(SHELF.fullmatch(name) and not name.startswith("_") for name in names)

@@ -26,7 +26,7 @@ from attention_faults.mining.thread import Source
 from attention_faults.mining.transport import Answer
 
 MANIFEST = "manifest.jsonl"
-SHELF = re.compile(r"_?[A-Za-z0-9][A-Za-z0-9_.-]{0,199}")
+SHELF = re.compile(r"_?[A-Za-z0-9][A-Za-z0-9_.-]{0,239}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

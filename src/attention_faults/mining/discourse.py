@@ -119,7 +119,7 @@ class Query:
 
 def queries(mining: Mining, pages: Pages) -> list[Query]:  # noqa: ARG001 (sources share a signature)
     """Return the searches that settings ask for: each keyword."""
-    return [Query(id=re.sub("[^A-Za-z0-9]+", "_", phrase), phrase=phrase) for phrase in mining.phrases]
+    return [Query(id=mining.folder(phrase), phrase=phrase) for phrase in mining.phrases]
 
 
 def expected(mining: Mining) -> dict[str, int]:

@@ -1,5 +1,6 @@
 """What is mined: sources, frameworks, keywords and dates, as settings."""
 
+import re
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -30,7 +31,7 @@ def _short_enough(phrases: list[str]) -> list[str]:
 
 Name = Annotated[str, Field(pattern=FOLDER_NAME, max_length=60)]
 Label = Annotated[str, Field(pattern=r'^[^"\x00-\x1f\x7f]+$', max_length=50)]
-Phrase = Annotated[str, Field(pattern=r'^[^\W_][^"\x00-\x1f\x7f]*$', max_length=80)]
+Phrase = Annotated[str, Field(pattern=r'^[A-Za-z0-9][^"\x00-\x1f\x7f]*$', max_length=80)]
 Phrases = Annotated[list[Phrase], Field(min_length=1, max_length=MAX_PHRASES), AfterValidator(_short_enough)]
 Repository = Annotated[str, Field(pattern=REPOSITORY, max_length=140)]
 Site = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")]
@@ -121,6 +122,11 @@ class Mining(Settings):
     def last(self) -> datetime:
         """Last second of the time under study, UTC."""
         return datetime.combine(self.until, time(), UTC) - timedelta(seconds=1)
+
+    @staticmethod
+    def folder(phrase: str) -> str:
+        """Return a keyword as part of a folder's name."""
+        return re.sub("[^A-Za-z0-9_]+", "-", phrase)
 
     @property
     def phrases(self) -> list[str]:

@@ -165,7 +165,7 @@ def queries(mining: Mining, pages: Pages) -> list[Query]:  # noqa: ARG001 (sourc
     tags = [framework.tag for framework in mining.frameworks.values() if framework.tag]
     return [
         Query(
-            id=f"{site}--{re.sub('[^A-Za-z0-9]+', '_', phrase)}",
+            id=f"{site}--{mining.folder(phrase)}",
             site=site,
             phrase=phrase,
             tags=tuple(dict.fromkeys(tags)) if mining.stackexchange.tagged else (),
