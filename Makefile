@@ -5,7 +5,7 @@ READY := $(VENV)/.ready
 ACTIVATE := . $(VENV)/bin/activate &&
 STUDY ?=
 
-.PHONY: reproduce setup test test-label-studio report lint format bench lock clean
+.PHONY: reproduce setup test stress test-label-studio mine report lint format bench lock clean
 
 reproduce: $(READY)  ## run the default study; STUDY=config/quick.yaml runs another one
 	$(ACTIVATE) snakemake $(if $(STUDY),--configfile $(STUDY))
@@ -19,6 +19,13 @@ test-label-studio: $(READY)  ## a real Label Studio from PyPI on loopback, in an
 	test -x .label-studio/bin/label-studio || $(PYTHON) -m venv --clear .label-studio
 	.label-studio/bin/pip install --quiet label-studio
 	$(ACTIVATE) python tests/tools/label_studio.py .label-studio/bin/label-studio
+
+stress: $(READY)  ## mining again, through 200 seeds of faults for each source and 50 of kills
+	$(ACTIVATE) FAULT_SEEDS=200 KILL_SEEDS=50 pytest -n auto tests/mining/test_faults.py
+
+mine: $(READY)  ## fetch the threads that config.yaml asks for, and screen them; ANONYMOUS=1 goes on without tokens
+	$(ACTIVATE) attention-faults mine $(if $(STUDY),--config $(STUDY)) $(if $(ANONYMOUS),--anonymous)
+	$(ACTIVATE) snakemake mine $(if $(STUDY),--configfile $(STUDY))
 
 report: $(READY)  ## render results/<dataset>/report.html again
 	$(ACTIVATE) snakemake reports --forcerun render_report $(if $(STUDY),--configfile $(STUDY))

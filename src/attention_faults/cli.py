@@ -1,6 +1,9 @@
-"""Command line: check a fault dataset, and look up what a misbehaving model's faults tend to be."""
+"""Command line: check a fault dataset, look up what faults tend to be, and mine new ones."""
 
+import logging
 import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,10 +11,16 @@ import typer
 
 from attention_faults import settings
 from attention_faults.errors import InputError
+from attention_faults.mining import hydrate as hydration
+from attention_faults.mining import mine as miner
+from attention_faults.mining import queries
+from attention_faults.mining.thread import Source
+from attention_faults.mining.transport import SourceError
 from attention_faults.taxonomy import codebook, dataset, register, suggestion
 from attention_faults.taxonomy.schema import Schema
 
 DATA = Path(__file__).parents[2] / "data"
+STUDY = DATA.parent / "config.yaml"
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 Label = Annotated[str | None, typer.Option(help="A label of the codebook.")]
@@ -80,6 +89,72 @@ def suggest(
             # one URL a line, unbroken: terminals make it a link
             urls = str(row.example_urls).split("; ")
             typer.echo("".join(f"      {url}\n" for url in urls if url), nl=False)
+
+
+Anonymous = Annotated[bool, typer.Option("--anonymous", help="Go on without the tokens that are missing.")]
+Overlay = Annotated[
+    Path | None, typer.Option("--config", help="Study whose keys override those of the default one.")
+]
+
+
+@app.command()
+def mine(
+    config: Overlay = None,
+    source: Annotated[Source | None, typer.Option(help="Only this source.")] = None,
+    anonymous: Anonymous = False,
+    refresh_before: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], help="Ask again for pages fetched before this day, UTC."),
+    ] = None,
+) -> None:
+    """Fetch the threads of a study into the raw archive; what is there already is not fetched again."""
+    mining = queries.read(STUDY, config)
+    chosen = [source] if source else mining.sources
+    asked = {name: miner.ADAPTERS[name].expected(mining) for name in chosen}
+    _ask_for_tokens(asked, "the configured queries", anonymous=anonymous)
+    before = refresh_before.replace(tzinfo=UTC) if refresh_before else None
+    problems: list[str] = []
+    for name in chosen:
+        try:
+            outcomes = miner.fetch(mining, name, before)
+        except SourceError as error:
+            problems += error.problems
+        else:
+            typer.echo(f"{name}: {miner.summary(outcomes)}")
+    if problems:
+        raise SourceError(problems)
+
+
+@app.command()
+def hydrate(
+    records: Annotated[Path, typer.Argument(help="CSV with a column `url`.")],
+    folder: Annotated[Path, typer.Option("--to", help="Where threads.parquet and missing.csv go.")] = Path(
+        "results/hydrated"
+    ),
+    config: Overlay = None,
+    anonymous: Anonymous = False,
+) -> None:
+    """Fetch the threads of a fault dataset's addresses into the raw archive; list those that are gone."""
+    mining = queries.read(STUDY, config)
+    urls = hydration.read_urls(records)
+    _ask_for_tokens(hydration.expected(urls), "these threads", anonymous=anonymous)
+    missing = hydration.hydrate(urls, mining.archive, folder)
+    typer.echo(f"{len(urls) - len(missing)} threads are in {folder / 'threads.parquet'}.")
+    if missing:
+        typer.echo(f"{len(missing)} are not to be had; {folder / 'missing.csv'} lists them.")
+
+
+def _ask_for_tokens(asked: Mapping[Source, Mapping[str, int]], what: str, *, anonymous: bool) -> None:
+    """Say what each source allows without a token; that takes its time, so go on only if told to."""
+    logging.basicConfig(format="%(message)s", level=logging.INFO)
+    lines = [line for name, requests in asked.items() if (line := miner.allowance(name, requests, what))]
+    typer.echo("".join(f"{line}\n" for line in lines), nl=False, err=True)
+    services = [miner.ADAPTERS[name].SERVICE for name in asked]
+    lacking = [
+        str(service.variable) for service in services if service.variable and not miner.token_of(service)
+    ]
+    if lacking and not anonymous:
+        raise InputError(f"set {', '.join(lacking)} in the environment, or go on with --anonymous")
 
 
 def _line(row: Any) -> str:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator
 
 from attention_faults import settings
+from attention_faults.mining.queries import Mining
 from attention_faults.settings import Settings
 
 Count = Annotated[int, Field(ge=1)]
@@ -158,6 +159,7 @@ class Study(Settings):
     curvature: Curvature
     profiling: Profiling
     localisation: Localisation
+    mining: Mining
 
 
 def load(configuration: object) -> Study:
