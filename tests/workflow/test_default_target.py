@@ -1,5 +1,6 @@
 """The default target, offline, on the embedded dataset and a user's own of another shape."""
 
+import hashlib
 import json
 import re
 from collections.abc import Callable
@@ -96,6 +97,30 @@ def test_every_mutant_has_a_verdict_and_half_are_killed(finished: Run) -> None:
     verdicts = read(finished, "curvature", "mutants")["verdict"]
     assert set(verdicts) <= {"killed", "surviving"}
     assert (verdicts == "killed").mean() >= 0.5
+
+
+def test_the_verdict_names_the_protocol_that_was_fixed_before(finished: Run) -> None:
+    protocol = hashlib.sha256((ROOT / "docs/protocol.md").read_bytes()).hexdigest()
+    assert protocol in (finished.results / "curvature/tables/verdict.html").read_text()
+
+
+def test_a_study_without_the_three_models_has_no_verdict(finished: Run) -> None:
+    verdict = read(finished, "curvature", "verdict")
+    assert verdict["verdict"].iloc[0] == "none: the study lacks cnn3d, distilbert"
+    claims = read(finished, "curvature", "claims")
+    assert set(claims["verdict"]) == {"not comparable"}
+    assert claims["reason"].str.startswith("there is no verdict").all()
+
+
+def test_every_faulty_run_is_ranked_by_every_ranker(finished: Run) -> None:
+    rows = read(finished, "curvature", "localisation")
+    rows = rows[(rows["regime"] == "with reference") & (rows["granularity"] == "block")]
+    assert set(rows["model"]) == {"han"}
+    assert {"hessian_aggregate", "gradient_norm", "interaction_change", "random"} <= set(rows["ranker"])
+    assert rows["runs"].unique().tolist() == [20]
+    assert rows["mrr"].between(0, 1).all()
+    control = read(finished, "curvature", "negative_control")
+    assert control["at_chance"].tolist() == ["True"] * len(control)
 
 
 def test_comparison_holds_both_datasets(finished: Run) -> None:
