@@ -73,12 +73,15 @@ def _answer(verdict: pd.DataFrame) -> list[str]:
     first = verdict.iloc[0]
     lines = [f"**Do Hessian metrics locate faults better than gradients? {first['verdict']}.**"]
     if first["verdict"] in MEANING:
-        lines.append(MEANING[first["verdict"]])
-    rows = verdict[verdict["role"].isin(["primary", "secondary"])]
+        lines += [MEANING[first["verdict"]], ""]
+    rows = verdict[verdict["role"].isin(["primary", "secondary"])].dropna(subset="difference")
+    row: Any  # columns of the row are attributes
+    for row in rows.itertuples():
+        shown = "better" if row.low > 0 else "worse" if row.high < 0 else "no difference shown"
+        lines.append(f"- Against {row.comparator.replace('_', ' ')}: {shown}.")
     lines += ["", "| Hessian aggregate against | units | MRR | theirs | difference | p | p (Holm) |"]
     lines.append("|---|---|---|---|---|---|---|")
-    row: Any  # columns of the row are attributes
-    for row in rows.dropna(subset="difference").itertuples():
+    for row in rows.itertuples():
         cells = [
             row.comparator.replace("_", " "),
             f"{row.units:.0f}",
