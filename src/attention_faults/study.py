@@ -134,11 +134,11 @@ class Example(Settings):
 
 
 class Localisation(Settings):
-    """Draws of the bootstrap and of the sign-flip test, and the run that is shown."""
+    """Draws of bootstrap and sign-flip test, and the series that is shown (None: the first faulty)."""
 
     draws: Annotated[int, Field(ge=100)]
     permutations: Annotated[int, Field(ge=99)]
-    example: Example
+    example: Example | None
 
 
 class Study(Settings):

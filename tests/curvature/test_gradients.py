@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from attention_faults.curvature import CurvatureError, Objective, gradient_profile
+from attention_faults.curvature import CurvatureError, Objective, batch_gradient_profile, gradient_profile
 
 INPUTS, LABELS = torch.randn(7, 4, generator=torch.Generator().manual_seed(0)).double(), torch.arange(7) % 3
 
@@ -54,6 +54,35 @@ def test_metrics_are_those_of_samples_alone(model):
         "norm": 1, "max": 1, "gradient_x_weight": 1, "variance": 8, "signal_to_noise": 8, "noise_scale": 8
     }  # fmt: skip
     assert profile.gradients == 8
+
+
+def test_batches_of_one_sample_vary_as_samples_do(model):
+    blocks = {"first": list(model[0].parameters()), "last": list(model[2].parameters())}
+    losses = [lambda i=i: cross_entropy(model(INPUTS[[i]]), LABELS[[i]]).mean() for i in range(7)]
+    batches = batch_gradient_profile(losses, blocks)
+    found = batches.table.set_index(["block", "metric"])["estimate"]
+    samples = gradient_profile(Objective(lambda: model(INPUTS), cross_entropy), blocks)
+    expected = samples.table.set_index(["block", "metric"])["estimate"]
+    assert found.to_dict() == pytest.approx(expected[found.index].to_dict())
+    assert set(found.index.get_level_values("metric")) == {"norm", "max", "gradient_x_weight", "variance"}
+    assert batches.gradients == 7
+
+
+def test_one_batch_has_a_gradient_but_no_variance(model):
+    blocks = {"all": list(model.parameters())}
+    loss = lambda: cross_entropy(model(INPUTS)).mean()  # noqa: E731
+    found = batch_gradient_profile([loss], blocks).table.set_index("metric")["estimate"]
+    assert math.isnan(found["variance"])
+    gradient = torch.cat([part.flatten() for part in torch.autograd.grad(loss(), blocks["all"])])
+    assert found["norm"] == pytest.approx(gradient.norm().item())
+
+
+def test_batches_must_be_some_and_their_losses_finite(model):
+    blocks = {"all": list(model.parameters())}
+    with pytest.raises(ValueError, match="at least one batch"):
+        batch_gradient_profile([], blocks)
+    with pytest.raises(CurvatureError, match="the loss of a batch is nan"):
+        batch_gradient_profile([lambda: cross_entropy(model(INPUTS)).mean() * math.nan], blocks)
 
 
 def test_frozen_and_unused_blocks_have_no_gradient(model):

@@ -70,12 +70,19 @@ def test_each_fault_is_every_operator_once_at_places_in_turn():
 
 def test_an_example_must_be_a_faulty_series_of_the_study():
     planned = campaign.plan(models(faults=[{"operator": "mask_dropped"}]), STUDY, seed=0)
-    faulty = next(series.name for series in planned if series.kind == campaign.FAULTY)
-    campaign.check_example(Example(model="small", series=faulty), planned)
+    faulty = [series.name for series in planned if series.kind == campaign.FAULTY]
+    assert campaign.example(Example(model="small", series=faulty[-1]), planned).name == faulty[-1]
     with pytest.raises(
-        InputError, match=f"`small/{faulty}x` is no faulty series.*did you mean `small/{faulty}`"
+        InputError, match=f"`small/{faulty[0]}x` is no faulty series.*did you mean `small/{faulty[0]}`"
     ):
-        campaign.check_example(Example(model="small", series=f"{faulty}x"), planned)
+        campaign.example(Example(model="small", series=f"{faulty[0]}x"), planned)
+
+
+def test_without_a_wish_the_first_faulty_series_is_the_example():
+    planned = campaign.plan(models(faults=[{"operator": "mask_dropped"}]), STUDY, seed=0)
+    faulty = [series for series in planned if series.kind == campaign.FAULTY]
+    assert campaign.example(None, planned) == faulty[0]
+    assert campaign.example(None, [series for series in planned if series not in faulty]) is None
 
 
 def test_all_faults_are_every_operator_at_every_place():

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import norm
 
 from attention_faults.faults import mutants
 
@@ -31,9 +32,24 @@ def test_five_equal_drops_reach_one_in_thirty_two():
     assert mutants.sign_flip_p(np.full(5, 0.2)) == pytest.approx(1 / 32)
 
 
-@pytest.mark.parametrize("count", [0, 1, 21])
-def test_exact_test_refuses_what_it_cannot_enumerate(count):
-    with pytest.raises(ValueError, match="2 to 20"):
+def test_two_sides_count_large_means_of_either_sign():
+    drops = np.array([0.3, 0.1, 0.2, -0.1, 0.4, 0.05])
+    for values in (drops, -drops):
+        two_sided = mutants.sign_flip_p(values, alternative="two-sided")
+        assert two_sided == pytest.approx(2 * mutants.sign_flip_p(drops))
+
+
+def test_flips_are_drawn_where_they_are_too_many_to_try():
+    values = np.random.default_rng(3).normal(0.3, 1, 30)
+    drawn = [mutants.sign_flip_p(values, draws=20_000, seed=seed) for seed in (1, 1, 2)]
+    normal = norm.sf(values.sum() / np.sqrt((values**2).sum()))
+    assert drawn[0] == drawn[1] != drawn[2]
+    assert drawn == pytest.approx([normal] * 3, abs=0.01)
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_sign_flip_test_takes_at_least_two_differences(count):
+    with pytest.raises(ValueError, match="at least 2 differences"):
         mutants.sign_flip_p(np.zeros(count))
 
 

@@ -9,14 +9,14 @@ from support.project import Run, copy_project, offline
 
 
 @pytest.fixture(scope="session")
-def run_offline(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Run]:
+def run_offline(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Run]:
     """Run the default target without a network, in a clean copy of the given name."""
     prefix = offline()
 
-    def run(name: str) -> Run:
+    def run(name: str, *arguments: str) -> Run:
         folder = copy_project(tmp_path_factory.mktemp(name))
         finished = subprocess.run(
-            [*prefix, "snakemake", "--configfile", "test.yaml"],
+            [*prefix, "snakemake", "--configfile", "test.yaml", *arguments],
             cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
         )  # fmt: skip
         assert finished.returncode == 0, finished.stdout[-5000:]
@@ -26,7 +26,7 @@ def run_offline(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Run
 
 
 @pytest.fixture(scope="session")
-def finished(run_offline: Callable[[str], Run]) -> Run:
+def finished(run_offline: Callable[..., Run]) -> Run:
     return run_offline("first")
 
 

@@ -30,9 +30,7 @@ try:
     DATASETS = {entry.name: entry for entry in register.select(REGISTERED, STUDY.datasets)}
     PLANNED = campaign.plan(STUDY.models, STUDY.curvature, STUDY.seed)
     SERIES = {(series.model, series.name): series for series in PLANNED}
-    FAULTS_PLANNED = any(series.kind == campaign.FAULTY for series in PLANNED)
-    if FAULTS_PLANNED:
-        campaign.check_example(STUDY.localisation.example, PLANNED)
+    EXAMPLE = campaign.example(STUDY.localisation.example, PLANNED)
     SCHEMAS = {name: settings.read(Schema, entry.schema) for name, entry in DATASETS.items()}
 except InputError as error:
     raise WorkflowError(str(error)) from None
@@ -55,6 +53,7 @@ PROFILE_CODE = code_of("subjects", "faults", "curvature", *MEASURING)
 VERDICT_CODE = code_of("localisation", "faults/mutants.py")
 
 CURVATURE = "results/curvature"
+REFERENCE_RUNS = sorted(str(path) for path in (HOME / "data/reference_runs").glob("*") if path.is_dir())
 RATED = [name for name, entry in DATASETS.items() if entry.ratings]
 # a table goes to programs, people and papers; a figure to the screen, the web and print
 TABLE_FORMATS = [".csv", ".html", ".tex"]

@@ -20,7 +20,7 @@ CURVATURE_TABLES = """
 catalogue plan runs clean_accuracies mutants surviving_mutants mutation_scores
 """.split()
 CURVATURE_FIGURES = [f"accuracy_drops_{model}" for model in MODELS] + ["mutation_score_by_category"]
-if FAULTS_PLANNED:  # there is something to locate
+if EXAMPLE:  # there is something to locate
     CURVATURE_TABLES += """
 verdict claims reference_runs localisation localisation_by_group measured cost_accuracy detection detection_curves
 generalisation robustness negative_control example_scores example_interactions example_densities

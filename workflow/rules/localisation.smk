@@ -7,9 +7,7 @@ verdict claims localisation localisation_by_group cost_accuracy detection genera
 negative_control measured clean_accuracies mutation_scores plan
 """.split()
 PROTOCOL = hashlib.sha256(Path(shipped("docs/protocol.md")).read_bytes()).hexdigest()
-REFERENCE_RUNS = sorted(str(path) for path in (HOME / "data/reference_runs").glob("*") if path.is_dir())
-EXAMPLE = config["localisation"]["example"]
-EXAMPLE_HOME = f"{CURVATURE}/runs/{EXAMPLE['model']}/{EXAMPLE['series']}"
+EXAMPLE_OF = {"model": EXAMPLE.model, "series": EXAMPLE.name}
 
 
 rule evaluate_localisation:
@@ -132,8 +130,8 @@ rule check_curvature_claims:
 rule inspect_example:
     input:
         **measured(study.MAIN),
-        checkpoints=f"{EXAMPLE_HOME}/checkpoints",
-        matched=f"{CURVATURE}/runs/{EXAMPLE['model']}/matched/checkpoints",
+        checkpoints=f"{CURVATURE}/runs/{EXAMPLE.model}/{EXAMPLE.name}/checkpoints",
+        matched=f"{CURVATURE}/runs/{EXAMPLE.model}/{campaign.MATCHED}/checkpoints",
     output:
         **table("example_scores", "Example", CURVATURE),
         **table("example_interactions", "Example", CURVATURE),
@@ -146,10 +144,10 @@ rule inspect_example:
         "../../environment.yml"
     params:
         code=(PROFILE_CODE, VERDICT_CODE, CODE),
-        example=EXAMPLE,
-        model=BUILT[EXAMPLE["model"]],
-        series=SERIES_VALUES[EXAMPLE["model"], EXAMPLE["series"]],
-        matched=SERIES_VALUES[EXAMPLE["model"], campaign.MATCHED],
+        example=EXAMPLE_OF,
+        model=BUILT[EXAMPLE.model],
+        series=SERIES_VALUES[EXAMPLE.model, EXAMPLE.name],
+        matched=SERIES_VALUES[EXAMPLE.model, campaign.MATCHED],
         machine={name: config["curvature"][name] for name in ("device", "dtype", "threads")},
         how=VARIANTS[study.MAIN],
         stage=STAGE,
@@ -219,7 +217,7 @@ rule draw_example:
     params:
         code=(VERDICT_CODE, CODE),
         note=CURVATURE_NOTE,
-        example=EXAMPLE,
+        example=EXAMPLE_OF,
     script:
         "../../scripts/draw_example.py"
 
@@ -268,20 +266,3 @@ rule keep_reference_run:
         configuration=config,
     script:
         "../../scripts/keep_reference_run.py"
-
-
-rule write_findings:
-    input:
-        REFERENCE_RUNS,
-    output:
-        "docs/findings.md",
-    log:
-        "results/compare/logs/write_findings.log",
-    benchmark:
-        "results/compare/timings/write_findings.tsv"
-    conda:
-        "../../environment.yml"
-    params:
-        code=CODE,
-    script:
-        "../../scripts/write_findings.py"

@@ -157,3 +157,20 @@ rule write_fault_docs:
         seed=config["seed"],
     script:
         "../../scripts/write_fault_docs.py"
+
+
+rule write_findings:
+    input:
+        REFERENCE_RUNS,
+    output:
+        "docs/findings.md",
+    log:
+        "results/compare/logs/write_findings.log",
+    benchmark:
+        "results/compare/timings/write_findings.tsv"
+    conda:
+        "../../environment.yml"
+    params:
+        code=CODE,
+    script:
+        "../../scripts/write_findings.py"

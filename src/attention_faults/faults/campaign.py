@@ -151,19 +151,22 @@ def check(models: Mapping[str, Model], planned: Iterable[Series], seed: int) -> 
         raise InputError(problems)
 
 
-def check_example(example: Example, planned: Iterable[Series]) -> None:
-    """Make sure that the faulty run to be shown is in the study.
+def example(wanted: Example | None, planned: Iterable[Series]) -> Series | None:
+    """Return the faulty series to be shown in detail: the wanted one, else the first, if there is any.
 
     Raises:
-        InputError: if it is not.
+        InputError: if the wanted one is not in the study.
     """
-    faulty = [f"{series.model}/{series.name}" for series in planned if series.kind == FAULTY]
-    wanted = f"{example.model}/{example.series}"
-    if wanted not in faulty:
+    faulty = {f"{series.model}/{series.name}": series for series in planned if series.kind == FAULTY}
+    if wanted is None:
+        return next(iter(faulty.values()), None)
+    name = f"{wanted.model}/{wanted.series}"
+    if name not in faulty:
         raise InputError(
-            f"configuration: key `localisation.example`: `{shown(wanted)}` is no faulty series of this study"
-            f"{nearest(wanted, faulty)}"
+            f"configuration: key `localisation.example`: `{shown(name)}` is no faulty series of this study"
+            f"{nearest(name, faulty)}"
         )
+    return faulty[name]
 
 
 def counts(planned: Iterable[Series]) -> pd.DataFrame:

@@ -15,8 +15,9 @@ from attention_faults.errors import InputError
 from attention_faults.faults.campaign import FAULTY, NEGATIVE, Series
 from attention_faults.faults.fault import Fault, Injection, check_effect, injected
 from attention_faults.files import replacing
+from attention_faults.subjects.outcome import CRASHED, FINISHED
 from attention_faults.subjects.subject import Batch, Recipe, Subject, Task
-from attention_faults.subjects.training import CRASHED, FINISHED, Plan, Run, Scores, State, train
+from attention_faults.subjects.training import Plan, Run, Scores, State, train
 
 SERIES = ["model", "synthetic", "kind", "operator", "place", "severity"]
 EFFECT_SAMPLES = 64  # on which a fault must have an effect right after injection

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.stats import false_discovery_control, permutation_test
 
 from attention_faults.faults.campaign import FAULTY, MATCHED, NEGATIVE, REFERENCE
-from attention_faults.subjects.training import FINISHED
+from attention_faults.subjects.outcome import FINISHED
 
 MUTANT = ["model", "operator", "place", "severity"]
 LEVEL = 0.05

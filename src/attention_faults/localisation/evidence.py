@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 
 from attention_faults.faults.campaign import REFERENCE
-from attention_faults.localisation.measurement import MEASURED, UNCHECKED
 from attention_faults.localisation.metric import Metric, catalogue
 from attention_faults.localisation.ranking import Bools, Floats, without_gaps
 from attention_faults.study import MAIN
 
+MEASURED, UNCHECKED, UNMEASURED = "measured", "curvature refused", "not measurable"
 REFERENCE_RUNS = 10  # of the protocol
 PRIOR_WEIGHT = 4  # of the model's median scale, in runs
 LEAST_RUNS = 3  # of the reference in which a value must be defined

@@ -1,16 +1,22 @@
 """One faulty run in detail, beside the clean run of its seed."""
 
-from collections.abc import Mapping
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from attention_faults.curvature import Profile
-from attention_faults.curvature.density import SpectralDensity
 from attention_faults.errors import InputError
 from attention_faults.faults.campaign import MATCHED
 from attention_faults.localisation.evidence import Evidence, with_reference
 from attention_faults.localisation.metric import catalogue
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from attention_faults.curvature import Profile
+    from attention_faults.curvature.density import SpectralDensity
 
 POINTS = 200  # of a density curve
 SMOOTHING = 0.02  # of the range of eigenvalues

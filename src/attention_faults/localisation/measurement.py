@@ -29,10 +29,12 @@ from attention_faults.faults.campaign import FAULTY, Series
 from attention_faults.faults.execution import Machine, read_state
 from attention_faults.faults.fault import Fault, injected
 from attention_faults.files import replacing
+from attention_faults.localisation.evidence import MEASURED, UNCHECKED, UNMEASURED
 from attention_faults.localisation.metric import Measured, catalogue
 from attention_faults.study import Measuring
+from attention_faults.subjects.outcome import CRASHED
 from attention_faults.subjects.subject import Batch, Subject, Task
-from attention_faults.subjects.training import CRASHED, CRASHES, STAGES, Plan, State
+from attention_faults.subjects.training import CRASHES, STAGES, Plan, State
 
 COLUMNS = {
     "seed": "int64",
@@ -44,7 +46,6 @@ COLUMNS = {
     "stderr": "float64",
     "cost": "float64",
 }
-MEASURED, UNCHECKED, UNMEASURED = "measured", "curvature refused", "not measurable"
 
 log = logging.getLogger(__name__)
 

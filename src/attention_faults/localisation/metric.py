@@ -1,17 +1,22 @@
 """What a metric of blocks is, and what it may be computed from."""
 
+from __future__ import annotations
+
 import importlib
 import math
 import pkgutil
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
-from torch import Tensor, nn
 
-from attention_faults.curvature import GradientProfile, Profile
-from attention_faults.subjects.subject import Batch, Subject
+if TYPE_CHECKING:  # judging what was measured takes no torch
+    from collections.abc import Callable, Mapping
+
+    from torch import Tensor, nn
+
+    from attention_faults.curvature import GradientProfile, Profile
+    from attention_faults.subjects.subject import Batch, Subject
 
 Scale = Literal["positive", "signed", "share", "constant"]
 WEIGHT_OF_PRODUCT = 2  # a product with the Hessian costs two gradients

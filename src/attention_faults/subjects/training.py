@@ -10,9 +10,9 @@ import torch
 from sklearn.metrics import f1_score
 from torch import Tensor, nn
 
+from attention_faults.subjects.outcome import CRASHED, FINISHED
 from attention_faults.subjects.subject import Batch, Recipe, Subject, Task
 
-FINISHED, CRASHED = "finished", "crashed"
 STAGES = START, MIDDLE, END = "start", "middle", "end"  # of training, at which weights are kept
 
 State = dict[str, Tensor]

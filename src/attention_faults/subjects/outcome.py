@@ -1,0 +1,3 @@
+"""How a training run ends."""
+
+FINISHED, CRASHED = "finished", "crashed"
