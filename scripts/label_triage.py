@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from attention_faults import job
-from attention_faults.labelling import batch, candidates, importing, progress, protocol
+from attention_faults.labelling import batch, candidates, importing, progress, protocol, triage_evaluation
 from attention_faults.reporting import tables
 from attention_faults.taxonomy import codebook, dataset
 
@@ -15,7 +15,11 @@ threads = candidates.read(study.candidates, study.columns)
 ratings = importing.load(Path(snakemake.input.ratings), study)
 labels = progress.final_labels(study, ratings, list(progress.follow(study, threads, ratings)))
 known = dataset.read(Path(snakemake.input.records), codebook.load(snakemake.input.codebook))
-proposed = batch.propose(study, labels, known, wanted=snakemake.params.wanted, level=snakemake.params.level)
+settings, interval = snakemake.params.triage, snakemake.params.interval
+proposed = batch.propose(study, labels, known, wanted=settings["recall"], level=interval["level"])
+fault = next(iter(study.triage.fault.values()))
+quality = triage_evaluation.evaluate_faults(proposed.rated, fault, **settings, **interval, seed=study.seed)
 tables.write_csv(proposed.ranking, snakemake.output.ranking)
+tables.write_csv(quality, snakemake.output.evaluation)
 tables.write_csv(proposed.threads, snakemake.output.batch)
 tables.write_csv(pd.DataFrame([vars(proposed.recall)]), snakemake.output.recall)

@@ -11,7 +11,10 @@ import pytest
 from support.labelling import PHASES, Running, write_study
 from support.project import missing
 
+from attention_faults import exact_csv
 from attention_faults.errors import InputError
+from attention_faults.labelling import form, importing, sheets
+from attention_faults.taxonomy.reading import read_table
 
 ONE = {"fault_relevance": PHASES["full_manual_analysis"]}
 
@@ -130,3 +133,57 @@ def test_drop_down_lists_and_text_survive_libreoffice(running: Running, tmp_path
     )
     assert before["body"].str.startswith("=HYPERLINK").any()
     assert before["body"].tolist() == after["body"].tolist()
+
+
+def test_a_returned_file_of_another_kind_is_reported_and_locks_and_notes_are_not(running: Running) -> None:
+    folder = running.folder / "returned"
+    folder.mkdir()
+    for name in ("ana.ods", "~$ana.xlsx", ".~lock.ana.xlsx#", "README.md"):
+        (folder / name).write_text("x")
+    assert problems(running) == [f"{folder}/ana.ods: expected a file of ratings ending in .json, .csv, .xlsx"]
+
+
+def test_a_record_of_which_a_spreadsheet_made_a_number_is_known_by_its_url(running: Running) -> None:
+    path = running.answer(next(path for path in running.hand_out() if path.stem == "ana"), right)
+    table = pd.read_excel(path, sheet_name="Ratings", dtype=str)
+    path.unlink()
+    names = table["record_id"].tolist()
+    table.loc[0, "record_id"] = "1.23E+60"
+    table.to_csv(path.with_suffix(".csv"), index=False)
+    assert set(running.ratings()["record_id"]) == set(names)
+
+
+def test_a_spreadsheet_sees_from_the_first_bytes_that_a_csv_is_utf8(running: Running) -> None:
+    running.hand_out()
+    path = running.folder / "tasks/fault_relevance/ana.csv"
+    assert path.read_bytes().startswith(b'\xef\xbb\xbf"phase"')
+    table = read_table(path).frame
+    assert table["body"].str.startswith("'=HYPERLINK").any()
+    assert not table["body"].str.startswith("=").any()
+
+
+def test_a_workbook_holds_any_text_as_text(tmp_path: Path) -> None:
+    evil = ["=1+1", "\ufffe\x01", "\U0001f600" * 20_000, "#N/A", "007"]
+    labels = {"=cmd": "=1+1", "fine": "|\n|"}
+    question = form.Question("a_question_with_a_name_longer_than_32", labels, "", {})
+    threads = pd.DataFrame(dict.fromkeys(form.SHOWN, evil))
+    sheets.write_xlsx(form.Tasks("main", "ana", [question], threads), tmp_path / "ana.xlsx")
+    book = openpyxl.load_workbook(tmp_path / "ana.xlsx")
+    assert [cell.value for cell in book["Ratings"]["I"][1:]][:2] == ["=1+1", "\ufffd\ufffd"]
+    assert {cell.data_type for sheet in book for row in sheet for cell in row if cell.value} == {"s"}
+    for cell in book["Ratings"]["I"]:
+        assert len(cell.value.encode("utf-16-le")) // 2 <= 32_767  # of the format
+    for validation in book["Ratings"].data_validations.dataValidation:
+        assert len(validation.promptTitle) <= 32  # of the format
+
+
+def test_labels_that_look_like_formulas_come_back_from_the_file_of_ratings(tmp_path: Path) -> None:
+    signs = {"relevance": {"-inf": "Below.", "=": "Equal."}}
+    phases = {"main": {"asks": ["relevance"], "minimum_kappa": 0.5}}
+    running = Running(write_study(tmp_path, phases=phases, questions=signs))
+    for path in running.hand_out():
+        running.answer(path, lambda *_: "-inf")
+    exact_csv.write_csv(running.ratings(), tmp_path / "ratings.csv")
+    back = importing.load(tmp_path / "ratings.csv", running.protocol)
+    pd.testing.assert_frame_equal(back, running.ratings())
+    assert set(back["relevance"]) == {"-inf"}

@@ -33,6 +33,25 @@ def test_labels_are_renamed_merged_and_split(
     assert tuple(migrate(rated, study.migrations[0], study.book)[columns].iloc[0]) == after
 
 
+def test_labels_with_which_a_record_goes_on_are_those_of_the_later_codebook(tmp_path: Path) -> None:
+    first = {"asks": ["root_cause", "category"], "minimum_kappa": 0.5, "codebook": "1"}
+    kept = {"category": ["loop"], "root_cause": ["step", "order", "fill"]}
+    phases = {"first": first | {"keeps": kept}, "second": {"asks": ["symptom"], "minimum_kappa": 0.5}}
+    running = Running(write_study(tmp_path, phases=phases))
+    assert running.protocol.kept("first", running.protocol.book) == {
+        "category": ["training"],
+        "root_cause": ["step", "order", "?fill", "fill_value", "fill_type"],
+    }
+
+    def answer(_: str, __: str, url: str, question: str) -> str:
+        loop = int(url.rsplit("/", 1)[1]) % 3 == 0
+        return {"category": "loop" if loop else "heads", "root_cause": "step" if loop else "mixed"}[question]
+
+    for path in running.hand_out():
+        running.answer(path, answer)
+    assert len(running.phases()["second"].records) == 100
+
+
 @pytest.mark.parametrize(
     ("change", "problem"),
     [

@@ -1,5 +1,6 @@
 """The embedded dataset, derived from its own ratings, is the published one; its release is valid."""
 
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -31,3 +32,7 @@ def test_labels_of_the_embedded_release_are_the_published_ones(
     assert set(provenance["decided"]) == {"agreed", "adjudicated"}
     assert set(provenance.loc[provenance["decided"] == "adjudicated", "by"]) == {"C"}
     assert set(described.raters) == set(ratings["rater"])
+    # nobody has published it: no date and no address may stand there
+    assert "Version 1.0.0, not published yet." in (folder / "datasheet.md").read_text()
+    assert {"created", "homepage"}.isdisjoint(json.loads((folder / "datapackage.json").read_text()))
+    assert {"url", "datePublished"}.isdisjoint(json.loads((folder / "croissant.json").read_text()))

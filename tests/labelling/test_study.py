@@ -1,6 +1,7 @@
 """A scripted study of 2 raters and 300 SYNTHETIC candidates, through all phases, from files to a release."""
 
 from collections import Counter
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
@@ -11,9 +12,11 @@ import yaml
 from support.labelling import AFTER, BEFORE, PHASES, Running, write_candidates, write_study
 
 from attention_faults import settings
+from attention_faults.errors import InputError
 from attention_faults.labelling import adjudication, discussion, progress, release
 from attention_faults.labelling.candidates import record_id
 from attention_faults.labelling.progress import Progress
+from attention_faults.labelling.release import Content
 from attention_faults.taxonomy import agreement, codebook, dataset, register
 from attention_faults.taxonomy.schema import Schema
 
@@ -85,15 +88,14 @@ class Finished(NamedTuple):
     def labels(self) -> pd.DataFrame:
         return progress.final_labels(self.running.protocol, self.ratings, list(self.phases.values()))
 
-    def release(self, folder: Path) -> None:
+    def content(self) -> Content:
         study = self.running
         projects = study.candidates.set_index("record_id")["project"]
         measured = agreement.measure(self.ratings, projects, draws=100, level=0.95, seed=1)
         phases = list(self.phases.values())
-        content = release.of_study(
+        return release.of_study(
             study.protocol, study.candidates, phases, self.ratings, self.labels(), measured
         )
-        release.write(content, folder)
 
 
 @pytest.fixture(scope="module")
@@ -190,7 +192,7 @@ def test_tasks_show_no_label_of_others_and_no_score(finished: Finished) -> None:
 
 def test_release_is_valid_complete_and_read_by_this_project(finished: Finished, tmp_path: Path) -> None:
     folder = tmp_path / "release"
-    finished.release(folder)
+    release.write(finished.content(), folder)
     assert release.validate(folder) == []
     book = codebook.load(folder / "codebook.yaml")
     records = dataset.load(folder / "records.csv", settings.read(Schema, folder / "schema.yaml"), book)
@@ -210,7 +212,7 @@ def test_release_is_valid_complete_and_read_by_this_project(finished: Finished, 
 
 def test_a_damaged_release_is_found_out(finished: Finished, tmp_path: Path) -> None:
     folder = tmp_path / "release"
-    finished.release(folder)
+    release.write(finished.content(), folder)
     text = (folder / "records.csv").read_text()
     (folder / "records.csv").write_text(text.replace("heads_mixed", "heads_mixt", 1))
     problems = "\n".join(release.validate(folder))
@@ -254,6 +256,14 @@ def test_below_its_kappa_a_phase_opens_nothing_but_its_repetition(tmp_path: Path
         running.answer(path, careless)
     states = {name: phase.state for name, phase in running.phases().items()}
     assert states == {"pilot": "below_kappa", "pilot_again": "done", "fault_relevance": "rating"}
+    while files := running.hand_out():
+        for path in files:
+            running.answer(path, careless)
+    phases, ratings = list(running.phases().values()), running.ratings()
+    labels = progress.final_labels(running.protocol, ratings, phases)
+    labels = labels[labels["facet"] == "relevance"]  # the rest of a pilot below its kappa stays undecided
+    content = release.of_study(running.protocol, running.candidates, phases, ratings, labels, pd.DataFrame())
+    assert len(content.records) == 250
 
 
 def test_candidates_that_are_added_move_no_assignment_and_close_nothing(tmp_path: Path) -> None:
@@ -300,3 +310,36 @@ def truth_of_rater(phase: str, _: str, url: str, question: str) -> str:
 def test_provenance_without_assignment_takes_no_single_rating_for_a_label() -> None:
     rating = {"record_id": "a", "phase": "main", "round": "first", "rater": "R", "symptom": "hang"}
     assert adjudication.provenance(pd.DataFrame([rating]))["decided"].tolist() == ["unresolved"]
+
+
+def test_a_phase_on_categories_alone_contradicts_no_root_cause(tmp_path: Path) -> None:
+    phases = {
+        name: PHASES[name] | {"codebook": "2"} for name in ("full_manual_analysis", "taxonomy_uniqueness")
+    }
+    running = Running(write_study(tmp_path, phases=phases))
+    cause = {"root_cause": "step", "category": "training", "symptom": "crash"}
+
+    def mistaken(phase: str, _: str, url: str, question: str) -> str:
+        return "heads" if phase == "taxonomy_uniqueness" else cause[question]
+
+    while files := running.hand_out():
+        for path in files:
+            running.answer(path, mistaken)
+    finished = Finished(running, [], running.phases(), running.ratings())
+    labels = finished.labels()
+    assert set(labels.loc[labels["facet"] == "category", "label"]) == {"training"}
+    assert set(labels.loc[labels["facet"] == "scope", "label"]) == {"generic"}
+    assert set(labels["phase"]) == {"full_manual_analysis"}
+    gate = finished.phases["taxonomy_uniqueness"].gate
+    assert gate["percent_agreement"].tolist() == [1]
+
+
+def test_a_release_that_fails_leaves_the_one_before(finished: Finished, tmp_path: Path) -> None:
+    folder = tmp_path / "release"
+    content = finished.content()
+    release.write(content, folder)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(InputError, match=f"{folder}/datapackage.json.*crsh"):
+        release.write(replace(content, records=content.records.assign(symptom="crsh")), folder)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert list(tmp_path.iterdir()) == [folder]

@@ -8,7 +8,7 @@ import pytest
 from support.labelling import PHASES, Running, write_candidates, write_study
 
 from attention_faults.errors import InputError
-from attention_faults.labelling import batch, progress, triage
+from attention_faults.labelling import batch, progress, triage, triage_evaluation
 
 OUTCOMES = ["scope=attention_specific", "category"]
 
@@ -47,6 +47,32 @@ def test_equal_seeds_give_equal_rankings_and_one_sided_training_none() -> None:
     pd.testing.assert_frame_equal(first, second)
     one_sided = triage.rank(training.assign(fault="fault"), candidates, ["fault=fault"], seed=1)
     assert (one_sided["score"] == 1).all()
+
+
+def test_faults_are_told_from_other_threads_where_both_were_rated() -> None:
+    threads = made_up(300, seed=1)
+    threads = threads.assign(fault=threads["scope"])  # the word of the text tells it, but for one in ten
+    asked = {"folds": 5, "first": 0.1, "recall": 0.95, "draws": 200, "level": 0.95, "seed": 1}
+    found = triage_evaluation.evaluate_faults(threads, "attention_specific", **asked)
+    assert set(found["outcome"]) == {"fault"}
+    lift = found[(found["measure"] == "lift") & (found["method"] == "model")].iloc[0]
+    assert 1.5 < lift["low"] <= lift["value"] <= lift["high"]
+    for part in (threads.query("fault == 'generic'"), threads.query("project == 'p1'"), threads.head(0)):
+        assert triage_evaluation.evaluate_faults(part, "attention_specific", **asked).empty
+
+
+def test_texts_that_no_word_tells_apart_are_ranked_by_name_alone() -> None:
+    training = made_up(100, seed=1).assign(text="the same")
+    candidates = made_up(50, seed=2).assign(text="\u6ce8\u610f")
+    ranked = triage.rank(training, candidates, OUTCOMES, seed=1)
+    assert ranked["score"].nunique() == 1
+    assert ranked["record_id"].tolist() == candidates["record_id"].tolist()
+
+
+def test_an_outcome_without_the_label_looked_for_is_left_out() -> None:
+    training = made_up(100, seed=1)
+    ranked = triage.rank(training, made_up(50, seed=2), ["scope=architecture", "scope=generic"], seed=1)
+    assert [name for name in ranked if name.startswith("scope")] == ["scope=generic"]
 
 
 def test_a_batch_holds_the_first_and_the_controls_and_no_score(tmp_path: Path, records: pd.DataFrame) -> None:

@@ -1,4 +1,3 @@
-import csv
 import io
 import re
 import subprocess
@@ -113,49 +112,6 @@ def test_csv_holds_shortest_exact_floats_empty_cells_and_escaped_formulas(tmp_pa
         '"\'=cmd|\'/C calc\'!A0","",-2,12345.678,"False"\n'
         '"x",-1e-17,1234567,0.0,"True"\n'
     )
-
-
-@quick
-@given(
-    st.lists(st.tuples(any_text, st.floats(), st.integers(-(2**53), 2**53)), min_size=1, max_size=5),
-    any_text.filter(bool),
-)
-def test_what_is_written_as_csv_is_read_back(tmp_path, rows, name):
-    frame = pd.DataFrame(rows, columns=[f"{name}1", f"{name}2", f"{name}3"])
-    tables.write_csv(frame, tmp_path / "x.csv")
-    back = tables.read(tmp_path / "x.csv")
-    if not any(frame[f"{name}1"]):
-        back[f"{name}1"] = ""  # a column without a value is numeric
-    pd.testing.assert_frame_equal(back, frame, check_dtype=False)
-
-
-def test_labels_that_look_like_something_else_stay_text(tmp_path):
-    labels = ["NaN", "None", "null", "007", "1e5", "True", "'-x", "-x"]
-    tables.write_csv(pd.DataFrame({"label": labels}), tmp_path / "x.csv")
-    assert list(tables.read(tmp_path / "x.csv")["label"]) == labels
-
-
-def test_a_table_without_rows_is_read_back_with_its_columns(tmp_path):
-    tables.write_csv(pd.DataFrame({"a": [], "b": []}), tmp_path / "x.csv")
-    assert list(tables.read(tmp_path / "x.csv")) == ["a", "b"]
-
-
-@quick
-@given(st.lists(any_text, min_size=1, max_size=5), st.sampled_from(FORMULA_STARTS), any_text)
-def test_no_text_of_the_csv_begins_like_a_formula(tmp_path, texts, start, rest):
-    frame = pd.DataFrame({f"{start}{rest}": [*texts, f"{start}{rest}"]})
-    tables.write_csv(frame, tmp_path / "x.csv")
-    with (tmp_path / "x.csv").open(encoding="utf-8", newline="") as file:
-        cells = [cell for row in csv.reader(file) for cell in row]
-    assert not [cell for cell in cells if cell.startswith(FORMULA_STARTS)]
-
-
-def test_escaping_for_spreadsheets_leaves_numbers_and_other_text_alone():
-    frame = pd.DataFrame({"n": [-1.5, np.nan], "t": ["it's", "-1.5"]}, index=[7, 8])
-    escaped = tables.escape_spreadsheet(frame)
-    pd.testing.assert_series_equal(escaped["n"], frame["n"])
-    assert list(escaped["t"]) == ["it's", "'-1.5"]
-    assert list(escaped.index) == [7, 8]
 
 
 @quick

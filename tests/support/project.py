@@ -87,7 +87,7 @@ def write_own_dataset(folder: Path) -> None:
 def copy_project(folder: Path) -> Path:
     """Copy the project without what it generates, and add the user's dataset."""
     generated = shutil.ignore_patterns(
-        ".git", ".venv", ".snakemake", "results", "raw", "*cache*", "*.egg-info"
+        ".git", ".venv", ".label-studio", ".snakemake", "results", "raw", "*cache*", "*.egg-info"
     )
     shutil.copytree(ROOT, folder, ignore=generated, dirs_exist_ok=True)
     write_own_dataset(folder / "own")

@@ -311,6 +311,17 @@ def test_a_cell_beyond_128_kib_is_an_error_with_its_line(tmp_path, size, fits):
     assert [line for line, _ in scan_table(path).problems] == ([] if fits else [3])
 
 
+def test_the_limit_of_a_cell_is_ours_whatever_a_library_set_for_the_process(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text(f"a,b\n{'x' * 131_073},y\nx,y\n")
+    before = csv.field_size_limit(2**30)  # as frictionless does when it first reads a CSV file
+    try:
+        assert [line for line, _ in scan_table(path).problems] == [2]
+        assert csv.field_size_limit() == 2**30
+    finally:
+        csv.field_size_limit(before)
+
+
 def test_every_line_that_is_not_utf8_is_reported(tmp_path):
     content = 'a,b\ncafé,x\nx,y\n"x\nnaïve",y\n,,\n'.encode("latin-1")
     assert problems_in_csv(tmp_path, content) == [

@@ -87,6 +87,11 @@ def test_limits_of_the_embedded_dataset_stand_under_every_table(finished: Run) -
         assert "not the 555 faults of Jahan et al." in " ".join(path.read_text().split()), path
 
 
+def test_the_table_of_triage_says_what_it_cannot_measure(finished: Run) -> None:
+    page = " ".join((finished.results / "github_2026/tables/triage.html").read_text().split())
+    assert "how well triage tells a fault from another thread is not measured" in page
+
+
 def test_models_trained_on_made_up_data_are_called_so(finished: Run) -> None:
     for name in ("runs", "clean_accuracies", "mutants", "mutation_scores"):
         assert "SYNTHETIC DATA: han." in (finished.results / f"curvature/tables/{name}.html").read_text()

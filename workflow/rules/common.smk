@@ -46,7 +46,7 @@ def code_of(*parts):
     return checksum.hexdigest()[:16]
 
 
-CODE = code_of("taxonomy", "labelling", "reporting")
+CODE = code_of("taxonomy", "labelling", "reporting", "exact_csv.py")
 MODEL_CODE = code_of("subjects", "faults")
 MEASURING = [f"localisation/{part}" for part in ("metrics", "metric.py", "measurement.py")]
 PROFILE_CODE = code_of("subjects", "faults", "curvature", *MEASURING)

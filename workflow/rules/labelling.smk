@@ -92,6 +92,7 @@ rule label_triage:
         ranking=f"{LABELLING}/triage/ranking.csv",
         batch=f"{LABELLING}/triage/batch.csv",
         recall=f"{LABELLING}/triage/recall.csv",
+        evaluation=f"{LABELLING}/triage/evaluation.csv",
     log:
         f"{LABELLING}/logs/label_triage.log",
     benchmark:
@@ -100,8 +101,8 @@ rule label_triage:
         "../../environment.yml"
     params:
         code=CODE,
-        wanted=config["triage"]["recall"],
-        level=config["interval"]["level"],
+        triage=config["triage"],
+        interval=config["interval"],
     script:
         "../../scripts/label_triage.py"
 

@@ -23,11 +23,13 @@ class Batch:
         ranking: every candidate of the pool, as `triage.rank` returns them.
         threads: those to rate next, in an order that says nothing of their rank.
         recall: of attention faults among as many of the ranking's first as the raters have been given.
+        rated: threads of the study that say what is a fault: text, project, fault; no control among them.
     """
 
     ranking: pd.DataFrame
     threads: pd.DataFrame
     recall: Recall
+    rated: pd.DataFrame
 
 
 def propose(
@@ -92,4 +94,5 @@ def propose(
         ranking,
         pool.set_index("record_id").loc[chosen, _SHOWN].reset_index(drop=True),
         stopping.recall(ranks, depth, wanted=wanted, level=level),
+        learnt.loc[learnt["fault"] != "", ["text", "project", "fault"]],
     )

@@ -23,7 +23,7 @@ def text(
     projects = records["project"].nunique()
     parts = [
         f"# {title}",
-        f"Version {about.version}, published {about.published}. {about.summary}",
+        f"Version {about.version}, {_publication(about)}. {about.summary}",
         f"{len(records)} records of {projects} projects, {len(ratings)} ratings.",
         "## How it was collected",
         _listed(about.collected),
@@ -38,9 +38,15 @@ def text(
         "## Limits",
         _listed(about.limits),
         "## Licence",
-        f"{about.licence} ({about.licence_url}). By {', '.join(about.creators)}. {about.url}",
+        f"{about.licence} ({about.licence_url}). By {', '.join(about.creators)}.",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _publication(about: Release) -> str:
+    if about.published is None:
+        return "not published yet"
+    return f"published {about.published}" + (f" at {about.url}" if about.url else "")
 
 
 def _listed(sentences: list[str]) -> str:

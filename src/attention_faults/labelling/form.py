@@ -8,6 +8,7 @@ import pandas as pd
 from attention_faults.taxonomy.codebook import Codebook
 
 SHOWN = ["record_id", "url", "project", "source", "created", "title", "body"]
+PARENTS = {"root_cause": "category", "category": "scope"}  # column of labels -> that of the labels above
 GIVEN = "given"  # to an adjudicator: the labels between which to decide, without who gave them
 CONFIDENCE = "confidence"
 CONFIDENCES = {"high": "Sure.", "medium": "Likely.", "low": "A guess."}
@@ -45,7 +46,7 @@ class Tasks:
 
 def questions(asks: Sequence[str], book: Codebook) -> list[Question]:
     """Return the questions of a phase that asks for these columns of the codebook."""
-    above = {"root_cause": ("category", book.category_of), "category": ("scope", book.scope_of)}
+    above = {child: (parent, parent_of) for child, parent, parent_of in hierarchy(book)}
     found = []
     for name in asks:
         parent, parent_of = above.get(name, ("", {}))
@@ -53,13 +54,16 @@ def questions(asks: Sequence[str], book: Codebook) -> list[Question]:
     return found
 
 
+def hierarchy(book: Codebook) -> list[tuple[str, str, dict[str, str]]]:
+    """Return what lies above what, from below: column, the column above it, and the label above each."""
+    labels = {"root_cause": book.category_of, "category": book.scope_of}
+    return [(child, parent, labels[child]) for child, parent in PARENTS.items()]
+
+
 def with_parents(answers: Mapping[str, str], book: Codebook) -> dict[str, str]:
     """Return answers with the category that follows from a root cause, and the scope from a category."""
     full = dict(answers)
-    for child, parent, parent_of in (
-        ("root_cause", "category", book.category_of),
-        ("category", "scope", book.scope_of),
-    ):
+    for child, parent, parent_of in hierarchy(book):
         if full.get(child):
             full[parent] = full.get(parent) or parent_of[full[child]]
     return full
@@ -72,7 +76,8 @@ def guide(asked: Sequence[Question], book: Codebook) -> str:
         lines += [f"## {question.name}", "", "| label | definition |", "|---|---|"]
         for label, definition in question.labels.items():
             below = f" (of `{question.parent_of[label]}`)" if question.parent else ""
-            lines.append(f"| `{label}`{below} | {definition} |")
+            cells = (f"`{label}`{below}", " ".join(definition.split()))
+            lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
         lines.append("")
     if book.rules:
         lines += ["## Rules", "", *(f"- {rule}" for rule in book.rules), ""]

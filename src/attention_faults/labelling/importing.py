@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from attention_faults import exact_csv
 from attention_faults.errors import InputError, nearest, shown
 from attention_faults.labelling import label_studio, progress, sheets
-from attention_faults.labelling.form import CONFIDENCES, with_parents
+from attention_faults.labelling.form import CONFIDENCES, hierarchy, with_parents
 from attention_faults.labelling.progress import BELOW, CLOSED, NOT_NEEDED, Progress
 from attention_faults.labelling.protocol import Protocol
 from attention_faults.labelling.returned import Rating
@@ -18,8 +19,9 @@ READERS = {".json": label_studio.read, ".csv": sheets.read, ".xlsx": sheets.read
 
 
 def returned_files(folder: Path) -> list[Path]:
-    """Return the files of ratings below a folder, by name."""
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in READERS)
+    """Return the files below a folder by name, but for notes (.md) and what an open spreadsheet leaves."""
+    files = [path for path in folder.rglob("*") if path.is_file() and path.suffix.lower() != ".md"]
+    return sorted(path for path in files if not path.name.startswith((".", "~$")))
 
 
 def read(paths: Iterable[Path]) -> list[Rating]:
@@ -31,6 +33,9 @@ def read(paths: Iterable[Path]) -> list[Rating]:
     ratings: list[Rating] = []
     problems: list[str] = []
     for path in paths:
+        if path.suffix.lower() not in READERS:
+            problems.append(f"{path}: expected a file of ratings ending in {', '.join(READERS)}")
+            continue
         try:
             ratings += READERS[path.suffix.lower()](path)
         except InputError as error:
@@ -71,18 +76,21 @@ def check(returned: Sequence[Rating], protocol: Protocol, candidates: pd.DataFra
                 f"the first is in {earlier.where}"
             )
     table = _long([], protocol)
-    for name in protocol.phases:
+    before: list[Progress] = []
+    returned_phases = {rating.phase for rating in returned}
+    last = max((n for n, name in enumerate(protocol.phases, start=1) if name in returned_phases), default=0)
+    for name in list(protocol.phases)[:last]:
         ours = [rating for rating in returned if rating.phase == name]
-        if ours:
-            phase = _phase(name, protocol, candidates, table)
-            rated = [rating for rating in ours if rating.rater != protocol.adjudicator]
-            table = _add(table, rated, phase, protocol, problems)
-            settled = [rating for rating in ours if rating.rater == protocol.adjudicator]
-            if settled:
-                phase = _phase(name, protocol, candidates, table)
-                table = _add(table, settled, phase, protocol, problems)
+        phase = progress.of_phase(name, protocol, candidates, table, before)
+        # raters first: what they disagree on is what the adjudicator may decide
+        for adjudicates in (False, True):
+            theirs = [rating for rating in ours if (rating.rater == protocol.adjudicator) == adjudicates]
+            if theirs:
+                table = _add(table, theirs, phase, protocol, problems)
+                phase = progress.of_phase(name, protocol, candidates, table, before)
         if any(problems[id(rating)] for rating in ours):
             break
+        before.append(phase)
     messages = [f"{rating.where}: {reason}" for rating in returned for reason in problems[id(rating)]]
     if messages:
         raise InputError(messages)
@@ -90,14 +98,8 @@ def check(returned: Sequence[Rating], protocol: Protocol, candidates: pd.DataFra
 
 
 def load(path: Path, protocol: Protocol) -> pd.DataFrame:
-    """Read the table that `check` returned and `tables.write_csv` wrote; at first it is empty."""
-    table = pd.read_csv(path, dtype="str", keep_default_na=False)
-    return table.reindex(columns=list(_long([], protocol).columns))
-
-
-def _phase(name: str, protocol: Protocol, candidates: pd.DataFrame, ratings: pd.DataFrame) -> Progress:
-    phases = progress.follow(protocol, candidates, ratings)
-    return next(phase for phase in phases if phase.name == name)
+    """Read the table that `check` returned and `exact_csv.write_csv` wrote; at first it is empty."""
+    return exact_csv.read_text(path).reindex(columns=list(_long([], protocol).columns))
 
 
 def _own_problems(rating: Rating, protocol: Protocol, known: set[str]) -> Iterator[str]:
@@ -131,10 +133,7 @@ def _label_problems(rating: Rating, asks: Sequence[str], book: Codebook) -> Iter
             yield f"column `{name}`: `{shown(label)}` is not in the codebook{hint}"
     if wrong:
         return
-    for child, parent, parent_of in (
-        ("root_cause", "category", book.category_of),
-        ("category", "scope", book.scope_of),
-    ):
+    for child, parent, parent_of in hierarchy(book):
         label, above = rating.answers.get(child, ""), rating.answers.get(parent, "")
         if child in asks and parent in asks and label and above and parent_of[label] != above:
             belongs = f"`{label}` belongs to {parent} `{parent_of[label]}`"

@@ -7,14 +7,14 @@ all annotations of it, and ratings must be independent.
 
 import html
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
 from attention_faults.errors import InputError, shown
 from attention_faults.files import replacing
-from attention_faults.labelling.form import CONFIDENCE, CONFIDENCES, GIVEN, SHOWN, Question, Tasks
+from attention_faults.labelling.form import CONFIDENCE, CONFIDENCES, GIVEN, PARENTS, SHOWN, Question, Tasks
 from attention_faults.labelling.returned import Rating
 
 _SEPARATOR = "__of__"  # in names of questions that show only after an answer: root_cause__of__kv_cache
@@ -24,7 +24,7 @@ def configuration(questions: Sequence[Question], *, adjudicates: bool) -> str:
     """Return the labelling configuration of a project: one choice a question, definitions as hints.
 
     A question whose labels lie below those of another one that is asked shows only the labels below the
-    answer given there.
+    answer given there; it shows all where a label above holds a comma.
 
     Args:
         questions: of the phase.
@@ -37,18 +37,19 @@ def configuration(questions: Sequence[Question], *, adjudicates: bool) -> str:
     ET.SubElement(view, "Text", name="thread", value="$body")
     if adjudicates:
         ET.SubElement(view, "Header", value="Labels given: $given", size="4")
-    asked = {question.name for question in questions}
+    asked = {question.name: question for question in questions}
+    nested = {question.name for question in questions if question.parent in asked and _can_nest(question)}
     for question in questions:
         ET.SubElement(view, "Header", value=question.name, size="4")
-        if question.parent in asked:
+        if question.name in nested:
             for parent in dict.fromkeys(question.parent_of[label] for label in question.labels):
                 below = {k: v for k, v in question.labels.items() if question.parent_of[k] == parent}
                 shown_when = {
                     "visibleWhen": "choice-selected",
-                    "whenTagName": question.parent,
+                    "whenTagName": _tag(asked[question.parent], parent, nested),
                     "whenChoiceValue": parent,
                 }
-                name = f"{question.name}{_SEPARATOR}{parent}"
+                name = _tag(question, next(iter(below)), nested)
                 _add_choices(view, name, below, required=not adjudicates, **shown_when)
         else:
             _add_choices(view, question.name, question.labels, required=not adjudicates)
@@ -56,6 +57,18 @@ def configuration(questions: Sequence[Question], *, adjudicates: bool) -> str:
     _add_choices(view, CONFIDENCE, CONFIDENCES, required=False)
     ET.indent(view)
     return ET.tostring(view, encoding="unicode") + "\n"
+
+
+def _can_nest(question: Question) -> bool:
+    # Label Studio takes a comma in `whenChoiceValue` for the end of a label
+    return not any("," in parent for parent in question.parent_of.values())
+
+
+def _tag(question: Question, label: str, nested: Container[str]) -> str:
+    """Return the name of the choices that hold a label of a question."""
+    if question.name in nested:
+        return f"{question.name}{_SEPARATOR}{question.parent_of[label]}"
+    return question.name
 
 
 def _add_choices(view: ET.Element, name: str, labels: dict[str, str], *, required: bool, **when: str) -> None:
@@ -121,12 +134,14 @@ def _ratings(where: str, task: dict[str, Any]) -> Iterator[Rating]:
         chosen = {
             str(result["from_name"]): "; ".join(result["value"]["choices"]) for result in annotation["result"]
         }
-        answers: dict[str, str] = {}
-        for name, label in chosen.items():
-            question, _, parent = name.partition(_SEPARATOR)
+        # of what lies higher first
+        nested = [tag for child in reversed(PARENTS) for tag in chosen if tag.startswith(child + _SEPARATOR)]
+        answers = {tag: label for tag, label in chosen.items() if tag not in nested}
+        for tag in nested:
+            question, _, parent = tag.partition(_SEPARATOR)
             # an answer below another label was hidden when that label was given up
-            if not parent or parent in chosen.values():
-                answers[question] = label
+            if answers.get(PARENTS[question]) == parent:
+                answers[question] = chosen[tag]
         confidence = answers.pop(CONFIDENCE, "")
         phase, rater, record = (str(data[name]) for name in ("phase", "rater", "record_id"))
         yield Rating(where, phase, rater, record, answers, confidence)

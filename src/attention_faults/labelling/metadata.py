@@ -29,14 +29,17 @@ class Resource:
 
 def data_package(about: Release, title: str, resources: Sequence[Resource], book: Codebook) -> dict[str, Any]:
     """Return the descriptor of a Data Package; labels of records must be those of the codebook."""
+    known = {
+        "created": about.published and f"{about.published}T00:00:00Z",
+        "homepage": about.url,
+    }
     return {
         "profile": "tabular-data-package",
         "name": about.name.replace("_", "-"),
         "title": title,
         "description": about.summary,
         "version": about.version,
-        "created": f"{about.published}T00:00:00Z",
-        "homepage": about.url,
+        **{name: value for name, value in known.items() if value},
         "licenses": [
             {"name": about.licence.replace(" ", "-"), "title": about.licence, "path": about.licence_url}
         ],
@@ -106,6 +109,7 @@ def croissant(
     """
     files = [_file(f"{one.name}.csv", "text/csv", one.sha256) for one in resources]
     files.append(_file(parquet[0], "application/vnd.apache.parquet", parquet[1]))
+    day = f" ({about.published})" if about.published else ""
     described = mlc.Metadata(
         name=about.name,
         description=f"{title}. {about.summary}",
@@ -113,8 +117,8 @@ def croissant(
         url=about.url,
         license=[about.licence_url],
         creators=[mlc.Organization(name=creator) for creator in about.creators],
-        date_published=datetime.fromisoformat(about.published),
-        cite_as=f"{', '.join(about.creators)}: {title}, version {about.version} ({about.published}).",
+        date_published=about.published and datetime.fromisoformat(about.published),
+        cite_as=f"{', '.join(about.creators)}: {title}, version {about.version}{day}.",
         distribution=files,
         record_sets=[_record_set(one) for one in resources],
         data_collection=" ".join(about.collected),

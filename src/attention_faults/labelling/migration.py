@@ -10,13 +10,12 @@ from pydantic import Field
 
 from attention_faults import settings
 from attention_faults.errors import nearest
+from attention_faults.labelling.form import hierarchy
 from attention_faults.settings import Settings
 from attention_faults.taxonomy.codebook import Codebook
 
 # before a label that was split: which of its parts holds must be rated again
 SPLIT = "?"
-
-_PARENTS = {"root_cause": "category", "category": "scope"}
 
 
 class Migration(Settings):
@@ -37,6 +36,11 @@ class Migration(Settings):
         merged = {old: new for new, olds in self.merge.get(column, {}).items() for old in olds}
         split = {old: f"{SPLIT}{old}" for old in self.split.get(column, {})}
         return {**self.rename.get(column, {}), **merged, **split}
+
+    def become(self, column: str, labels: Sequence[str]) -> list[str]:
+        """Return every label that a record with one of some labels before may have after."""
+        changed, split = self.new_labels(column), self.split.get(column, {})
+        return [new for label in labels for new in (changed.get(label, label), *split.get(label, []))]
 
 
 class _File(Settings):
@@ -105,10 +109,9 @@ def migrate(ratings: pd.DataFrame, step: Migration, book: Codebook) -> pd.DataFr
         book: the codebook after it.
     """
     labels = {name: ratings[name].replace(step.new_labels(name)) for name in book.columns if name in ratings}
-    parents_of = {"root_cause": book.category_of, "category": book.scope_of}
-    for child, parent in _PARENTS.items():
+    for child, parent, parent_of in hierarchy(book):
         if child in labels and parent in labels:
-            known = {**parents_of[child], **_parents_of_split(step, child, parents_of[child])}
+            known = {**parent_of, **_parents_of_split(step, child, parent_of)}
             labels[parent] = labels[child].map(known).fillna(labels[parent])
     return ratings.assign(**labels)
 

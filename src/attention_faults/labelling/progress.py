@@ -70,17 +70,28 @@ def follow(protocol: Protocol, candidates: pd.DataFrame, ratings: pd.DataFrame) 
         One entry a phase, in order.
     """
     found: list[Progress] = []
-    for name, phase in protocol.phases.items():
-        found.append(_progress(protocol, phase, name, candidates, ratings, found))
+    for name in protocol.phases:
+        found.append(of_phase(name, protocol, candidates, ratings, found))
         yield found[-1]
 
 
 def final_labels(protocol: Protocol, ratings: pd.DataFrame, phases: Sequence[Progress]) -> pd.DataFrame:
     """Return the final label of each record and question, with its provenance (`adjudication.provenance`).
 
-    Labels are those of the last codebook; one that a migration split stands as `?` and the old label.
+    Labels are those of the last codebook; one that a migration split stands as `?` and the old label. The
+    category is that of the root cause, and the scope that of the category: a later phase that asks for the
+    upper label alone measures agreement on it, and contradicts no record.
     """
-    return _decided(protocol, ratings, phases, protocol.book, protocol.book.columns)
+    labels = _decided(protocol, ratings, phases, protocol.book, protocol.book.columns)
+    for child, parent, parent_of in form.hierarchy(protocol.book):
+        below = labels[labels["facet"] == child].set_index("record_id")
+        places = labels.index[labels["facet"] == parent]
+        follows = below.assign(label=below["label"].map(parent_of)).reindex(labels.loc[places, "record_id"])
+        given = labels.loc[places].set_index("record_id")["label"]
+        differs = (follows["label"].notna() & (follows["label"] != given)).to_numpy()
+        how = ["label", "phase", "decided", "by"]
+        labels.loc[places[differs], how] = follows.loc[differs, how].to_numpy()
+    return labels
 
 
 def tasks(protocol: Protocol, candidates: pd.DataFrame, phases: Sequence[Progress]) -> list[Tasks]:
@@ -104,14 +115,15 @@ def tasks(protocol: Protocol, candidates: pd.DataFrame, phases: Sequence[Progres
     return found
 
 
-def _progress(
-    protocol: Protocol,
-    phase: Phase,
+def of_phase(
     name: str,
+    protocol: Protocol,
     candidates: pd.DataFrame,
     ratings: pd.DataFrame,
     before: list[Progress],
 ) -> Progress:
+    """Say where one phase stands, given where all phases before it stand; otherwise as `follow`."""
+    phase = protocol.phases[name]
     ours = ratings[ratings["phase"] == name].reset_index(drop=True)
     file_of = candidates.set_index("record_id")["file"]
     unneeded = any(other.name == phase.repeats and other.state in (DISPUTED, DONE) for other in before)
@@ -168,7 +180,7 @@ def _records(
     decided = _decided(protocol, ratings, before, protocol.book_of(name), needed)
     labels = decided.pivot(index="record_id", columns="facet", values="label").reindex(chosen.index)
     for progress in before:
-        for question, kept in protocol.phases[progress.name].keeps.items():
+        for question, kept in protocol.kept(progress.name, protocol.book_of(name)).items():
             chosen &= labels[question].isin(kept) if question in labels else False
     if phase.records == "to_rate_again":
         again = [to_rate_again(labels[facet].fillna("")) for facet in phase.asks if facet in labels]

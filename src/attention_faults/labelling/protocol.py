@@ -44,8 +44,8 @@ class Release(Settings):
     licence: str
     licence_url: str
     creators: list[str] = Field(min_length=1)
-    url: str
-    published: str = Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")
+    url: str | None = Field(None, description="where it can be had, once it can")
+    published: str | None = Field(None, pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")
     collected: list[str] = Field(min_length=1, description="how the records were found, in sentences")
     limits: list[str] = Field(min_length=1, description="what a reader of its numbers must know")
     synthetic: bool = False
@@ -114,6 +114,13 @@ class Protocol:
         versions = list(self.books)
         start = versions.index(self.book_of(phase).version)
         return list(self.migrations[start : versions.index(until.version)])
+
+    def kept(self, phase: str, until: Codebook) -> dict[str, list[str]]:
+        """Return the labels with which a record goes on from a phase, in those of a later codebook."""
+        kept = dict(self.phases[phase].keeps)
+        for step in self.migrations_after(phase, until):
+            kept = {question: step.become(question, labels) for question, labels in kept.items()}
+        return kept
 
 
 class _File(Settings):

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+import tempfile
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,12 +14,12 @@ import mlcroissant
 import pandas as pd
 import yaml
 
+from attention_faults import exact_csv
 from attention_faults.errors import InputError
 from attention_faults.labelling import adjudication, datasheet, metadata
 from attention_faults.labelling.migration import to_rate_again
-from attention_faults.labelling.progress import DONE, NOT_NEEDED, Progress
+from attention_faults.labelling.progress import BELOW, DONE, NOT_NEEDED, Progress
 from attention_faults.labelling.protocol import Protocol, Release
-from attention_faults.reporting import tables
 from attention_faults.taxonomy.codebook import Codebook
 
 CHECKSUMS = "checksums.sha256"
@@ -106,18 +107,20 @@ def of_study(
     Raises:
         InputError: if a phase is not done, or a label is unresolved or must be rated again.
     """
+    # what stayed below its kappa is not done itself: the phase that repeats it stands in its place
+    repeated = {phase.repeats for phase in protocol.phases.values()}
     problems = [
         f"phase `{phase.name}` is not done ({phase.state}): {len(phase.missing)} ratings are missing, "
         f"{phase.disputes['record_id'].nunique()} records are disputed"
         for phase in phases
-        if phase.state not in (DONE, NOT_NEEDED)
+        if phase.state not in (DONE, NOT_NEEDED) and not (phase.state == BELOW and phase.name in repeated)
     ]
     if problems:
         raise InputError(problems)
     labels = provenance.pivot(index="record_id", columns="facet", values="label").fillna("")
     labels = labels.reindex(columns=[name for name in protocol.book.columns if name in labels])
-    for phase in protocol.phases.values():
-        for question, kept in phase.keeps.items():
+    for name in protocol.phases:
+        for question, kept in protocol.kept(name, protocol.book).items():
             labels = labels[labels[question].isin(kept)]
     ours = provenance[provenance["record_id"].isin(labels.index)]
     undecided = (ours["label"] == "") | to_rate_again(ours["label"])
@@ -156,7 +159,7 @@ def _least(decided: pd.Series) -> str:
 
 
 def write(content: Content, folder: Path) -> None:
-    """Write a release; nothing stays when it does not pass the validators of its own metadata.
+    """Write a release, whole or not at all: only when it passes the validators of its own metadata.
 
     `records` (CSV and Parquet), `ratings.csv`, `labels.csv` (how each label came about, and by whom), the
     copied files, `datasheet.md`, `schema.yaml` and `datasets.csv` (so that this project reads the records),
@@ -165,19 +168,17 @@ def write(content: Content, folder: Path) -> None:
     Raises:
         InputError: with what `mlcroissant` or `frictionless` find wrong.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        _write(content, folder)
-        _check(folder)
-    except BaseException:
-        shutil.rmtree(folder)
-        raise
-
-
-def _check(folder: Path) -> None:
-    problems = validate(folder)
-    if problems:
-        raise InputError(problems)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".", dir=folder.parent) as temporary:
+        new = Path(temporary) / folder.name
+        new.mkdir()
+        _write(content, new)
+        problems = validate(new)
+        if problems:
+            raise InputError(problem.replace(str(new), str(folder)) for problem in problems)
+        if folder.exists():
+            folder.rename(Path(temporary) / "old")
+        new.rename(folder)
 
 
 def validate(folder: Path) -> list[str]:
@@ -199,10 +200,10 @@ def validate(folder: Path) -> list[str]:
 
 
 def _write(content: Content, folder: Path) -> None:
-    tables.write_csv(content.records, folder / "records.csv")
+    exact_csv.write_csv(content.records, folder / "records.csv")
     content.records.to_parquet(folder / "records.parquet", index=False)
-    tables.write_csv(content.ratings, folder / "ratings.csv")
-    tables.write_csv(content.provenance, folder / "labels.csv")
+    exact_csv.write_csv(content.ratings, folder / "ratings.csv")
+    exact_csv.write_csv(content.provenance, folder / "labels.csv")
     for name, source in content.files.items():
         shutil.copyfile(source, folder / name)
     sheet = datasheet.text(
@@ -257,7 +258,7 @@ def _write_registration(content: Content, folder: Path) -> None:
         "codebook": "codebook.yaml",
         "ratings": "",
     }
-    tables.write_csv(pd.DataFrame([row]), folder / "datasets.csv")
+    exact_csv.write_csv(pd.DataFrame([row]), folder / "datasets.csv")
 
 
 def _sha256(path: Path) -> str:

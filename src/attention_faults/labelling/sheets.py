@@ -1,31 +1,41 @@
 """Tasks as CSV and XLSX, and the ratings that come back in them."""
 
-from collections.abc import Sequence
+import csv
+import re
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 
 import openpyxl
 import pandas as pd
-from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE, Cell, MergedCell
+from openpyxl.cell.cell import Cell, MergedCell
 from openpyxl.styles import Alignment, Font
 from openpyxl.utils import get_column_letter
 from openpyxl.worksheet.datavalidation import DataValidation
 from openpyxl.worksheet.worksheet import Worksheet
 
+from attention_faults import exact_csv
 from attention_faults.errors import InputError, nearest
 from attention_faults.files import replacing
+from attention_faults.labelling.candidates import record_id
 from attention_faults.labelling.form import CONFIDENCE, CONFIDENCES, GIVEN, SHOWN, Question, Tasks
 from attention_faults.labelling.returned import Rating
-from attention_faults.reporting import tables
 from attention_faults.taxonomy.reading import read_table
 
 RATINGS, CODEBOOK, LISTS = "Ratings", "Codebook", "Lists"
-CELL = 32_000  # characters; a cell of a workbook holds 32,767
+CELL = 32_000  # UTF-16 units; a cell of a workbook holds 32,767
+TITLE = 32  # characters of the title of a hint in a workbook
+_NAME = re.compile(r"[0-9a-f]{10}")
+# control characters, and what Unicode will never assign
+_NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 WIDTHS = {"url": 40, "title": 40, "body": 80, GIVEN: 40}
 
 
 def write_csv(tasks: Tasks, path: Path) -> None:
     """Write tasks as CSV, one empty column a question; text that a spreadsheet would run is escaped."""
-    tables.write_csv(_table(tasks), path)
+    table = exact_csv.escape_spreadsheet(_table(tasks))
+    # Excel takes a CSV file without a byte order mark for the code page of its country
+    with replacing(path) as temporary:
+        table.to_csv(temporary, index=False, lineterminator="\n", quoting=csv.QUOTE_ALL, encoding="utf-8-sig")
 
 
 def write_xlsx(tasks: Tasks, path: Path) -> None:
@@ -43,8 +53,8 @@ def write_xlsx(tasks: Tasks, path: Path) -> None:
         for row_number, label in enumerate([name, *labels], start=1):
             _write_text(lists.cell(row_number, number), label)
         choices = DataValidation("list", formula1=f"{LISTS}!${letter}$2:${letter}${len(labels) + 1}")
-        choices.error, choices.errorTitle = f"Choose one of the labels of {name}.", "Not in the codebook"
-        choices.prompt, choices.promptTitle = "Definitions are on the sheet Codebook.", name
+        choices.error, choices.errorTitle = "Choose one of the labels of the list.", "Not in the codebook"
+        choices.prompt, choices.promptTitle = "Definitions are on the sheet Codebook.", name[:TITLE]
         choices.showErrorMessage = choices.showInputMessage = True
         place = get_column_letter(list(table.columns).index(name) + 1)
         choices.add(f"{place}2:{place}{len(table) + 1}")
@@ -77,13 +87,19 @@ def read(path: Path) -> list[Rating]:
             where=f"{path}:{line}",
             phase=row["phase"],
             rater=row["rater"],
-            record_id=row["record_id"],
+            record_id=_record_id(row),
             answers={name: row[name] for name in asked},
             confidence=row.get(CONFIDENCE, ""),
         )
         for line, row in zip(table.lines.tolist(), rows, strict=True)
     ]
     return [rating for rating in ratings if any(rating.answers.values())]
+
+
+def _record_id(row: dict[Hashable, str]) -> str:
+    """Return the name of a row's record; a spreadsheet makes numbers of some, as of 1234e56789."""
+    name, url = row["record_id"], row.get("url", "")
+    return name if _NAME.fullmatch(name) or not url else record_id(url)
 
 
 def _table(tasks: Tasks) -> pd.DataFrame:
@@ -100,17 +116,21 @@ def _lists(questions: Sequence[Question]) -> dict[str, list[str]]:
 
 def _write_text(cell: Cell | MergedCell, value: str) -> None:
     """Write a cell that is text whatever it begins with: a formula of a stranger must not run."""
-    text = ILLEGAL_CHARACTERS_RE.sub("\N{REPLACEMENT CHARACTER}", value)
-    cell.value = text if len(text) <= CELL else f"{text[:CELL]} [...]"
+    text = _NOT_XML.sub("\N{REPLACEMENT CHARACTER}", value)
+    head = text.encode("utf-16-le")[: 2 * CELL].decode("utf-16-le", errors="ignore")
+    cell.value = text if head == text else f"{head} [...]"
     cell.data_type = "s"
     cell.alignment = Alignment(wrap_text=True, vertical="top")
 
 
 def _write_codebook(sheet: Worksheet, questions: Sequence[Question]) -> None:
-    sheet.append(["question", "label", "of", "definition"])
+    rows = [["question", "label", "of", "definition"]]
     for question in questions:
         for label, definition in question.labels.items():
-            sheet.append([question.name, label, question.parent_of.get(label, ""), definition])
+            rows.append([question.name, label, question.parent_of.get(label, ""), definition])
+    for number, row in enumerate(rows, start=1):
+        for column, value in enumerate(row, start=1):
+            _write_text(sheet.cell(number, column), value)
     for cell in sheet[1]:
         cell.font = Font(bold=True)
     for letter, width in zip("ABCD", (16, 32, 24, 100), strict=True):

@@ -7,6 +7,7 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
@@ -29,7 +30,11 @@ def texts(title: pd.Series, body: pd.Series) -> pd.Series:
 
 @dataclass(frozen=True)
 class Words:
-    """TF-IDF weights of the words of some texts (Salton & Buckley 1988), sublinear in the counts."""
+    """TF-IDF weights of the words of some texts (Salton & Buckley 1988), sublinear in the counts.
+
+    Attributes:
+        vectorizer: fitted; None where no word stands in more than one text and in at most half of them.
+    """
 
     vectorizer: Any
 
@@ -44,10 +49,15 @@ class Words:
             token_pattern=r"[A-Za-z_][A-Za-z0-9_]+",  # noqa: S106 (no password)
             dtype=np.float32,
         )
-        return cls(vectorizer.fit(training))
+        try:
+            return cls(vectorizer.fit(training))
+        except ValueError:  # it has no other way to say that no word is left
+            return cls(None)
 
     def weigh(self, some: pd.Series) -> Any:
-        """Return the weights, a sparse array of shape (texts, words)."""
+        """Return the weights, a sparse array of shape (texts, words); without words, a column of zeros."""
+        if self.vectorizer is None:
+            return csr_matrix(np.zeros((len(some), 1), dtype=np.float32))
         return self.vectorizer.transform(some)
 
 
@@ -105,7 +115,8 @@ def rank(
         candidates: record_id, text.
         outcomes: column of `training` and, after `=`, the label looked for, as in
             `scope=attention_specific`; without `=`, the most probable label is named and does not change the
-            order. An outcome of which training holds one label only says nothing and is left out.
+            order. An outcome of which training holds one label only, or not the one looked
+            for, says nothing and is left out.
         seed: of the folds of the calibration.
 
     Returns:
@@ -119,7 +130,8 @@ def rank(
     for outcome in outcomes:
         column, _, wanted = outcome.partition("=")
         known = training[training[column] != ""]
-        if known[column].nunique() < 2:
+        labels = set(known[column])
+        if len(labels) < 2 or (wanted and wanted not in labels):
             continue
         learnt = Classifier.of(words.weigh(known["text"]), known[column], known["project"], seed)
         probabilities = learnt.probabilities(weighed)

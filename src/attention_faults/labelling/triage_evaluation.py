@@ -23,6 +23,8 @@ KEYWORDS = re.compile(
     re.IGNORECASE,
 )
 TOPS = (1, 3)
+_COLUMNS = ["reads", "outcome", "measure", "method", "value", "low", "high", "best"]
+_COLUMNS += ["over_keywords", "over_keywords_low", "over_keywords_high", "n"]
 _WORD = re.compile(r"[a-z]{4,}")
 
 
@@ -70,16 +72,59 @@ def evaluate(
     tables = []
     for reads, text in texts.items():
         for outcome, measured in (
-            ("scope", _of_scope(records, text, fold, weights, first, recall, seed)),
+            (
+                "scope",
+                _of_ranking(records, text, "scope", ATTENTION_SPECIFIC, fold, weights, first, recall, seed),
+            ),
             ("category", _of_category(records, text, fold, weights, book, seed)),
         ):
             tables += [
                 _rows(by_method, best, level).assign(reads=reads, outcome=outcome, measure=measure)
                 for measure, (by_method, best) in measured.items()
             ]
-    columns = ["reads", "outcome", "measure", "method", "value", "low", "high", "best"]
-    columns += ["over_keywords", "over_keywords_low", "over_keywords_high"]
-    return pd.concat(tables, ignore_index=True)[columns].assign(n=len(records))
+    return pd.concat(tables, ignore_index=True).assign(n=len(records))[_COLUMNS]
+
+
+def evaluate_faults(
+    threads: pd.DataFrame,
+    wanted: str,
+    *,
+    folds: int,
+    first: float,
+    recall: float,
+    draws: int,
+    level: float,
+    seed: int,
+) -> pd.DataFrame:
+    """Rank rated threads of unseen projects, real faults first: what a dataset of faults alone cannot tell.
+
+    Args:
+        threads: a row for each rated thread: text, project, fault (its label).
+        wanted: label of a real fault.
+        folds: of the cross-validation.
+        first: share of the ranking over which the lift is measured.
+        recall: of the faults, for the work it takes.
+        draws: bootstrap samples of projects.
+        level: of the intervals.
+        seed: of folds and bootstrap.
+
+    Returns:
+        Rows as those of `evaluate` for the outcome `fault`; none where all threads are faults, none of them
+        is one, or all are of one project.
+    """
+    holds = threads["fault"] == wanted
+    if holds.all() or not holds.any() or threads["project"].nunique() < 2:
+        return pd.DataFrame(columns=_COLUMNS)
+    threads = threads.reset_index(drop=True)
+    fold = project_folds(threads["project"], folds, seed)
+    weights = ranking_quality.project_weights(threads["project"], draws=draws, seed=seed)
+    weights = np.vstack([np.ones(len(threads)), weights])
+    measured = _of_ranking(threads, threads["text"], "fault", wanted, fold, weights, first, recall, seed)
+    tables = [
+        _rows(by_method, best, level).assign(reads="thread", outcome="fault", measure=measure)
+        for measure, (by_method, best) in measured.items()
+    ]
+    return pd.concat(tables, ignore_index=True).assign(n=len(threads))[_COLUMNS]
 
 
 def held_out(
@@ -101,18 +146,20 @@ Measured = dict[
 ]  # measure -> values by method (1 + draws,), and the best
 
 
-def _of_scope(
+def _of_ranking(
     records: pd.DataFrame,
     text: pd.Series,
+    outcome: str,
+    wanted: str,
     fold: NDArray[np.int64],
     weights: Floats,
     first: float,
     recall: float,
     seed: int,
 ) -> Measured:
-    labels = records["scope"].astype("str")
-    holds = (labels == ATTENTION_SPECIFIC).to_numpy(bool)
-    model = held_out(text, labels, records["project"], fold, seed)[ATTENTION_SPECIFIC].to_numpy()
+    labels = records[outcome].astype("str")
+    holds = (labels == wanted).to_numpy(bool)
+    model = held_out(text, labels, records["project"], fold, seed)[wanted].to_numpy()
     share = _training_share(holds, fold)
     keywords = text.map(lambda words: len({hit.lower() for hit in KEYWORDS.findall(words)})).to_numpy(float)
     # shares of the training folds differ, which is no ranking of the records
@@ -147,11 +194,11 @@ def _of_category(
     model = held_out(text, labels, records["project"], fold, seed)
     names = [str(name) for name in model]
     right = labels.map({name: n for n, name in enumerate(names)}).to_numpy()
-    frequency = np.vstack([[(labels[fold != k] == name).mean() for name in names] for k in fold])
-    vocabulary = {name: _vocabulary(str(name), book) for name in names}
-    overlap = np.array(
-        [[len(vocabulary[n] & set(_WORD.findall(words.lower()))) for n in names] for words in text]
-    )
+    is_of = np.column_stack([labels == name for name in names])
+    frequency = np.stack([is_of[fold != number].mean(axis=0) for number in range(int(fold.max()) + 1)])[fold]
+    vocabulary = [_vocabulary(name, book) for name in names]
+    words = [set(_WORD.findall(one.lower())) for one in text]
+    overlap = np.array([[len(known & found) for known in vocabulary] for found in words])
     # ties go to the more frequent category
     scores = {"model": model.to_numpy(), "keywords": overlap + frequency, "majority": frequency}
     ranks = {
@@ -192,5 +239,4 @@ def _rows(by_method: dict[str, Floats], best: float, level: float) -> pd.DataFra
                 "over_keywords_high": high[0],
             }
         rows.append(row)
-    columns = ["over_keywords", "over_keywords_low", "over_keywords_high"]
-    return pd.DataFrame(rows).reindex(columns=["method", "value", "low", "high", "best", *columns])
+    return pd.DataFrame(rows).reindex(columns=_COLUMNS[3:-1])

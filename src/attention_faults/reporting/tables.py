@@ -1,6 +1,5 @@
 """Tables as CSV (for programs), HTML (for the report) and LaTeX (for a paper)."""
 
-import csv
 import html
 import os
 import re
@@ -12,15 +11,16 @@ import numpy as np
 import pandas as pd
 from great_tables import GT
 
+from attention_faults.exact_csv import is_numeric, read, write_csv
 from attention_faults.files import replacing
 
-EXACT = 2**53  # whole numbers up to here are exact as floats
+__all__ = ["read", "write", "write_csv", "write_page"]
+
 PAGE_ROWS = 500  # for people; a report holds each page as an address, and browsers stop at 2 MB
 LONG_TABLE = 40  # rows; a longer table is broken over the pages of a LaTeX document
 LONG_TEXT = 40  # characters; a column with longer cells is set as paragraphs in LaTeX
 MINUS = "\N{MINUS SIGN}"
 
-_FORMULA = re.compile(r"'*[=+\-@\t\r]")
 # the page scrolls, with the column names in sight, and a note is as wide as the window, not as the table
 _CSS = """
 #table .gt_col_heading { position: sticky; top: 0; }
@@ -65,7 +65,7 @@ def write(frame: pd.DataFrame, path: str | os.PathLike[str], *, title: str, note
     if len(frame) > PAGE_ROWS:
         note = f"The first {PAGE_ROWS} of {len(frame)} rows; the CSV beside this page has them all. {note}"
     shown = _readable(frame.head(PAGE_ROWS))
-    numeric = [str(name) for name in frame if _is_numeric(frame[name])]
+    numeric = [str(name) for name in frame if is_numeric(frame[name])]
     with replacing(Path(path).with_suffix(".html")) as file:
         file.write_text(_as_html(shown, numeric, title, note), encoding="utf-8", newline="\n")
     with replacing(Path(path).with_suffix(".tex")) as file:
@@ -76,7 +76,7 @@ def write_page(sections: Sequence[tuple[str, pd.DataFrame, str]], path: Path, *,
     """Write several tables as one HTML page: heading, table and note of each; the first PAGE_ROWS rows."""
     parts = []
     for number, (heading, frame, note) in enumerate(sections):
-        numeric = [str(name) for name in frame if _is_numeric(frame[name])]
+        numeric = [str(name) for name in frame if is_numeric(frame[name])]
         shown = _readable(frame.head(PAGE_ROWS))
         table = _great_table(shown, numeric, heading, note, f"table{number}")
         parts.append(str(table.as_raw_html()))
@@ -87,49 +87,6 @@ def write_page(sections: Sequence[tuple[str, pd.DataFrame, str]], path: Path, *,
         file.write_text(page, encoding="utf-8", newline="\n")
 
 
-def write_csv(frame: pd.DataFrame, path: str | os.PathLike[str]) -> None:
-    """Write a frame for programs: shortest exact numbers, quoted text, missing cells empty, no formulas.
-
-    Raises:
-        ValueError: if column names are repeated or not text.
-    """
-    if not frame.columns.is_unique or not all(isinstance(name, str) for name in frame.columns):
-        raise ValueError(f"column names must be unique text, got {list(frame.columns)}")
-    truths = frame.select_dtypes(["bool", "boolean"]).map(str, na_action="ignore")
-    with replacing(path) as file:
-        escape_spreadsheet(frame.assign(**truths)).to_csv(
-            file, index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC, encoding="utf-8"
-        )
-
-
-def read(path: str | os.PathLike[str]) -> pd.DataFrame:
-    """Read what `write_csv` wrote: quoted cells are text, others numbers.
-
-    Missing text comes back as "", a missing number as NaN, a truth value as the text True or False; a column
-    without any value is numeric; whole numbers are integers.
-    """
-    with Path(path).open(encoding="utf-8", newline="") as file:
-        header, *rows = csv.reader(file, quoting=csv.QUOTE_NONNUMERIC)
-    columns = zip(*rows, strict=True) if rows else [()] * len(header)
-    names = [_unescape_formula(str(name)) for name in header]
-    return pd.DataFrame(
-        {name: _typed(pd.Series(cells, dtype=object)) for name, cells in zip(names, columns, strict=True)}
-    )
-
-
-def escape_spreadsheet(frame: pd.DataFrame) -> pd.DataFrame:
-    """Prefix text that a spreadsheet would run as a formula with an apostrophe (OWASP, CSV injection).
-
-    Numbers stay numbers: only text (cells, categories, column names) is changed that begins with one of
-    ``= + - @``, tab or carriage return, or with apostrophes before these, so that `read` can undo it.
-    """
-    columns = {
-        name: cells if _is_numeric(cells) else cells.astype(object).map(_escape_formula)
-        for name, cells in frame.items()
-    }
-    return pd.DataFrame(columns, index=frame.index).rename(columns=_escape_formula)
-
-
 def _readable(frame: pd.DataFrame) -> pd.DataFrame:
     """Every cell as text for people: rounded numbers, yes/no, nothing for a missing cell."""
     return pd.DataFrame(
@@ -137,27 +94,6 @@ def _readable(frame: pd.DataFrame) -> pd.DataFrame:
         columns=frame.columns,
         dtype=object,
     ).reset_index(drop=True)
-
-
-def _is_numeric(cells: pd.Series) -> bool:
-    return pd.api.types.is_numeric_dtype(cells) and not pd.api.types.is_bool_dtype(cells)
-
-
-def _escape_formula(value: object) -> object:
-    return f"'{value}" if isinstance(value, str) and _FORMULA.match(value) else value
-
-
-def _unescape_formula(value: str) -> str:
-    return value[1:] if value.startswith("'") and _FORMULA.match(value) else value
-
-
-def _typed(cells: pd.Series) -> pd.Series:
-    """Turn text and numbers into a column of one type."""
-    if any(isinstance(cell, str) and cell for cell in cells):
-        return cells.astype(str).map(_unescape_formula)
-    numbers = pd.to_numeric(cells.replace("", np.nan))
-    whole = numbers.abs().max() <= EXACT and (numbers % 1 == 0).all()
-    return numbers.astype(np.int64) if whole else numbers.astype(float)
 
 
 def _readable_cell(value: Any) -> str:

@@ -25,6 +25,7 @@ from attention_faults.errors import InputError, shown
 
 SUFFIXES = (".csv", ".parquet", ".xlsx")
 MAX_WORKBOOK_BYTES = 64 * 2**20  # unpacked; a larger workbook is taken for a zip bomb
+MAX_CELL = 2**17  # characters of a cell of a CSV file
 MAX_SHEET_ROWS = 2**20  # of the format; openpyxl would pad a row number beyond it with empty rows
 CHUNK_ROWS = 1_000
 LISTED_COLUMNS = 100
@@ -96,8 +97,18 @@ def in_line_order(problems: list[Problem]) -> list[str]:
 
 def _read_csv(path: Path) -> TextTable:
     problems: list[Problem] = []
-    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as stream:
+    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as stream, _cells_limited():
         return _assemble(path, _csv_rows(path, stream, problems), problems)
+
+
+@contextmanager
+def _cells_limited() -> Iterator[None]:
+    """Hold to `MAX_CELL`: the limit is the process's own, and frictionless raises it for everybody."""
+    before = csv.field_size_limit(MAX_CELL)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
 
 
 def _csv_rows(path: Path, stream: Iterable[str], problems: list[Problem]) -> Iterator[Row]:
