@@ -44,7 +44,7 @@ def write(folder: Path, lines: list[str], head: str = '<?xml version="1.0" encod
 
 
 def read(path: Path, **filters):
-    return list(dump.threads(path, "stackoverflow.com", **(EVERYTHING | filters)))
+    return list(dump.threads(path, "stackoverflow", **(EVERYTHING | filters)))
 
 
 def naive(path: Path, tags: set[str], words: list[str]) -> dict[int, list[str]]:
@@ -115,12 +115,12 @@ def test_fields_of_a_question(tmp_path):
     ]  # fmt: skip
     (thread,) = read(write(tmp_path, lines), query="dump")
     assert thread.url == "https://stackoverflow.com/questions/4"
-    assert (thread.source, thread.kind, thread.project) == ("stackexchange", "question", "stackoverflow.com")
+    assert (thread.source, thread.kind, thread.project) == ("stackexchange", "question", "stackoverflow")
     assert thread.title == "NaN & <pad>"
     assert thread.body == f"Ask {PSEUDONYMS.of('me@example.org')}"
     assert thread.discussion == "So.\n\nAs @Ada said: a<b"
     assert thread.labels == ("pytorch", "attention")
-    assert thread.author == PSEUDONYMS.of("8")
+    assert thread.author == PSEUDONYMS.of("stackoverflow/8")
     assert thread.created == datetime(2020, 7, 31, 21, 42, 52, 667000, tzinfo=UTC)
     assert thread.closed == datetime(2021, 1, 2, 3, 4, 5, tzinfo=UTC)
     assert thread.updated == datetime(2021, 2, 3, 4, 5, 6, 700000, tzinfo=UTC)

@@ -25,7 +25,7 @@ from xml.parsers import expat
 import py7zr
 
 from attention_faults.errors import InputError, shown
-from attention_faults.mining import text
+from attention_faults.mining import stackexchange, text
 from attention_faults.mining.privacy import Pseudonyms
 from attention_faults.mining.thread import Thread
 
@@ -60,7 +60,7 @@ def threads(
 
     Args:
         path: `Posts.xml`, or a `.7z` that holds it.
-        site: host of the site, such as `stackoverflow.com`; the dump does not say it.
+        site: name in the API, such as `stackoverflow`; the dump does not say it.
         tags: a question needs one of them; if there are none, any will do.
         words: a question needs one of them in its title or text, as a whole word, whatever its case; if there
             are none, any will do.
@@ -145,7 +145,7 @@ def _thread(
     closed = _date(path, question, "ClosedDate") if "ClosedDate" in question else None
     return Thread(
         source="stackexchange",
-        url=f"https://{site}/questions/{int(question['Id'])}",
+        url=f"https://{stackexchange.host(site)}/questions/{int(question['Id'])}",
         kind="question",
         project=site,
         title=pseudonyms.hide(text.title(question.get("Title", "")), names),
@@ -154,7 +154,7 @@ def _thread(
             "\n\n".join(text.from_html(answer.get("Body", "")) for answer in answers), names
         ),
         labels=tuple(_tags(question)),
-        author=pseudonyms.of(question.get("OwnerUserId") or question.get("OwnerDisplayName", "")),
+        author=pseudonyms.of(_name(site, question)),
         created=_date(path, question, "CreationDate"),
         updated=_date(path, question, "LastActivityDate") if "LastActivityDate" in question else None,
         closed=closed,
@@ -163,6 +163,11 @@ def _thread(
         has_accepted_answer="AcceptedAnswerId" in question,
         query=query,
     )
+
+
+def _name(site: str, row: Row) -> str:
+    """Return the name that the API's adapter hashes too."""
+    return f"{site}/{row['OwnerUserId']}" if "OwnerUserId" in row else row.get("OwnerDisplayName", "")
 
 
 def _tags(row: Row) -> list[str]:
