@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from attention_faults import settings
+from attention_faults.mining.criteria import Criteria, Sample
 from attention_faults.mining.queries import Mining
 from attention_faults.settings import Settings
 
@@ -92,6 +93,8 @@ class Study(Settings):
     models: dict[Annotated[str, Field(pattern=FOLDER_NAME)], Model]
     curvature: Curvature
     mining: Mining
+    screening: Criteria
+    sampling: Sample
 
 
 def load(configuration: object) -> Study:

@@ -2,12 +2,14 @@
 
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import yaml
+from pyarrow import parquet
 from support.fakes import FAKES
 from support.mining import Bench, settings
 from support.project import offline
@@ -52,7 +54,7 @@ def mined(project: Path) -> Path:
     return project
 
 
-def test_archived_threads_are_normalised_without_a_request(mined: Path) -> None:
+def test_archived_threads_are_screened_without_a_request_twice_the_same(mined: Path) -> None:
     urls = archive_of_real_addresses(mined / "data/raw", list(FAKES))
     finished = snakemake_mine(mined)
     assert finished.returncode == 0, finished.stdout[-5000:]
@@ -68,6 +70,29 @@ def test_archived_threads_are_normalised_without_a_request(mined: Path) -> None:
         assert queries["found"].sum() == queries["fetched"].sum() > 0
     again = snakemake_mine(mined)
     assert "Nothing to be done" in again.stdout
+    results = mined / "results/mining"
+    candidates = parquet.read_table(results / "candidates.parquet").to_pandas()
+    assert len(candidates) == len(threads)  # none is lost
+    assert set(candidates["url"]) == urls
+    counts = pd.read_csv(results / "tables/funnel.csv", keep_default_na=False).set_index(["stage", "reason"])
+    assert counts.loc[("found", ""), "all"] == len(threads)
+    assert counts.loc[("screened", ""), "all"] == candidates["kept"].sum()
+    assert counts.loc[("sampled", ""), "all"] == parquet.read_table(results / "sample.parquet").num_rows
+    # no count without how complete the queries are
+    shown = [*results.glob("tables/*.html"), *results.glob("tables/*.tex")]
+    assert len(shown) == 6
+    assert all("out of reach (truncated)" in " ".join(path.read_text().split()) for path in shown)
+    first = contents(results)
+    shutil.rmtree(results)
+    assert snakemake_mine(mined).returncode == 0
+    assert contents(results) == first
+
+
+def contents(results: Path) -> dict[str, bytes]:
+    files = [
+        path for path in results.rglob("*") if path.suffix in {".parquet", ".csv", ".html", ".svg", ".png"}
+    ]
+    return {str(path.relative_to(results)): path.read_bytes() for path in files}
 
 
 def test_unfinished_archive_says_how_to_go_on_and_leaves_nothing(mined: Path) -> None:

@@ -16,7 +16,7 @@ import sqlite3
 import threading
 from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from queue import Queue
 from typing import Any
@@ -25,8 +25,10 @@ from xml.parsers import expat
 import py7zr
 
 from attention_faults.errors import InputError, shown
-from attention_faults.mining import stackexchange, text
+from attention_faults.mining import outcome, privacy, stackexchange, table, text
+from attention_faults.mining.outcome import Outcome
 from attention_faults.mining.privacy import Pseudonyms
+from attention_faults.mining.queries import Mining
 from attention_faults.mining.thread import Thread
 
 CHUNK = 2**18  # bytes read at once
@@ -45,6 +47,37 @@ _CONTROL_REFERENCE = re.compile(
 _LONGEST_REFERENCE = 16  # bytes
 
 Row = dict[str, str]
+
+
+def write_site(mining: Mining, site: str, *, threads_to: Path, queries_to: Path) -> None:
+    """Write the questions of a dump that the settings ask for, and how many they are.
+
+    Raises:
+        InputError: as `threads`, and if the settings name no dump of this site.
+    """
+    if site not in mining.stackexchange.dumps:
+        raise InputError(f"key `mining.stackexchange.dumps`: there is no dump of `{shown(site)}`")
+    found = Outcome(source="stackexchange", query=f"dump--{site}")
+    tags = [framework.tag for framework in mining.frameworks.values() if framework.tag]
+
+    def of_the_time() -> Iterator[Thread]:
+        for thread in threads(
+            mining.stackexchange.dumps[site],
+            site,
+            tags=tags if mining.stackexchange.tagged else [],
+            words=mining.phrases,
+            pseudonyms=privacy.of_archive(mining.archive),
+            query=found.query,
+        ):
+            found.found += 1
+            found.fetched += 1
+            if mining.first <= thread.created < mining.last + timedelta(seconds=1):
+                yield thread
+            else:
+                found.unmatched += 1
+
+    table.write(of_the_time(), threads_to)
+    outcome.write([found], queries_to)
 
 
 def threads(
