@@ -5,7 +5,7 @@ READY := $(VENV)/.ready
 ACTIVATE := . $(VENV)/bin/activate &&
 STUDY ?=
 
-.PHONY: reproduce setup test stress mine report lint format bench lock clean
+.PHONY: reproduce setup test stress test-label-studio mine report lint format bench lock clean
 
 reproduce: $(READY)  ## run the default study; STUDY=config/quick.yaml runs another one
 	$(ACTIVATE) snakemake $(if $(STUDY),--configfile $(STUDY))
@@ -14,6 +14,11 @@ setup: $(READY)  ## only set up the environment
 
 test: $(READY)  ## run the tests
 	$(ACTIVATE) pytest -n auto --dist loadgroup
+
+test-label-studio: $(READY)  ## a real Label Studio from PyPI on loopback, in an environment of its own
+	test -x .label-studio/bin/label-studio || $(PYTHON) -m venv --clear .label-studio
+	.label-studio/bin/pip install --quiet label-studio
+	$(ACTIVATE) python tests/tools/label_studio.py .label-studio/bin/label-studio
 
 stress: $(READY)  ## mining again, through 200 seeds of faults for each source and 50 of kills
 	$(ACTIVATE) FAULT_SEEDS=200 KILL_SEEDS=50 pytest -n auto tests/mining/test_faults.py

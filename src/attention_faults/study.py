@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from attention_faults import settings
 from attention_faults.mining.criteria import Criteria, Sample
@@ -13,6 +13,7 @@ from attention_faults.settings import Settings
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Runs = Annotated[int, Field(ge=1, le=1000)]
+MAIN, END = "main", "end"  # the variant of measuring, and the stage of training, that the verdict is of
 FOLDER_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 
 
@@ -50,6 +51,20 @@ class Suggestion(Settings):
     folds: Annotated[int, Field(ge=2)]
 
 
+class Triage(Settings):
+    """Folds of the evaluation, the share of records looked at first, and the recall at which to stop."""
+
+    folds: Annotated[int, Field(ge=2)]
+    first: Annotated[float, Field(gt=0, lt=1)]
+    recall: Annotated[float, Field(gt=0, lt=1)]
+
+
+class Saturation(Settings):
+    """Random orders of the records, over which the accumulation curve is averaged."""
+
+    orders: Annotated[int, Field(ge=10)]
+
+
 class FaultChoice(Settings):
     """Faults of a model: an operator of the catalogue; places and severities left out stand for all."""
 
@@ -59,12 +74,15 @@ class FaultChoice(Settings):
 
 
 class Model(Settings):
-    """A model under study: a subject, its options, its real data if it has any, and how it is broken."""
+    """A model under study: a subject, its options, its real data if it has any, and how it is broken.
+
+    Faults are listed, or `all`, or `each`: every operator once, its places and severities taken in turn.
+    """
 
     subject: str
     options: dict[str, Any] = Field(default={})
     data: str | None = None
-    faults: Literal["all"] | list[FaultChoice] = Field(default=[])
+    faults: Literal["all", "each"] | list[FaultChoice] = Field(default=[])
 
 
 class Curvature(Settings):
@@ -79,6 +97,51 @@ class Curvature(Settings):
     threads: Count
 
 
+class Measuring(Settings):
+    """How runs are measured: samples of the loss, products for each block, precision, and which curvature."""
+
+    batch: Annotated[int, Field(ge=2)] = 64
+    budget: Literal["economy", "standard", "full"] = "economy"
+    dtype: Literal["float32", "float64"] = "float32"
+    operators: list[Literal["hessian", "gauss_newton", "fisher"]] = Field(default=["hessian"])
+
+
+class Profiling(Settings):
+    """At which checkpoints runs are measured, and how: the variant `main`, and others beside it."""
+
+    stages: Annotated[list[Literal["start", "middle", "end"]], Field(min_length=1)]
+    variants: dict[Annotated[str, Field(pattern=FOLDER_NAME)], Measuring]
+
+    @field_validator("stages")
+    @classmethod
+    def _has_end(cls, stages: list[str]) -> list[str]:
+        if END not in stages:
+            raise ValueError(f"there must be the stage `{END}`, which the verdict is of")
+        return stages
+
+    @field_validator("variants")
+    @classmethod
+    def _has_main(cls, variants: dict[str, Measuring]) -> dict[str, Measuring]:
+        if MAIN not in variants:
+            raise ValueError(f"there must be a variant `{MAIN}`, which the verdict is of")
+        return variants
+
+
+class Example(Settings):
+    """The faulty run that is shown in detail: a model, and a fault of it by the name of its folder."""
+
+    model: str
+    series: str
+
+
+class Localisation(Settings):
+    """Draws of the bootstrap and of the sign-flip test, and the run that is shown."""
+
+    draws: Annotated[int, Field(ge=100)]
+    permutations: Annotated[int, Field(ge=99)]
+    example: Example
+
+
 class Study(Settings):
     """One study: its datasets, models, seed and thresholds."""
 
@@ -90,8 +153,13 @@ class Study(Settings):
     association: Association
     heuristics: Heuristics
     suggestion: Suggestion
+    labelling: Path  # study file of the labelling study (docs/labelling.md)
+    triage: Triage
+    saturation: Saturation
     models: dict[Annotated[str, Field(pattern=FOLDER_NAME)], Model]
     curvature: Curvature
+    profiling: Profiling
+    localisation: Localisation
     mining: Mining
     screening: Criteria
     sampling: Sample

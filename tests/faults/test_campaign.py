@@ -11,7 +11,7 @@ from support.real_data import ACM, needs
 from attention_faults.errors import InputError
 from attention_faults.faults import campaign
 from attention_faults.faults.operator import catalogue
-from attention_faults.study import Curvature, FaultChoice, Model
+from attention_faults.study import Curvature, Example, FaultChoice, Model
 
 STUDY = Curvature(
     models=["small"], reference=3, negatives=2, seeds=4, device="cpu", dtype="float32", threads=1
@@ -58,6 +58,24 @@ def test_what_a_choice_leaves_open_stands_for_all():
     assert [(one.place, one.severity) for one in series] == [
         (place, severity) for place in ("layer0", "layer1") for severity in severities
     ]
+
+
+def test_each_fault_is_every_operator_once_at_places_in_turn():
+    every = [s for s in campaign.plan(models(faults="all"), STUDY, seed=0) if s.kind == campaign.FAULTY]
+    each = [s for s in campaign.plan(models(faults="each"), STUDY, seed=0) if s.kind == campaign.FAULTY]
+    assert [s.operator for s in each] == list(dict.fromkeys(s.operator for s in every))
+    assert {s.name for s in each} < {s.name for s in every}
+    assert len({s.place for s in each}) > 1
+
+
+def test_an_example_must_be_a_faulty_series_of_the_study():
+    planned = campaign.plan(models(faults=[{"operator": "mask_dropped"}]), STUDY, seed=0)
+    faulty = next(series.name for series in planned if series.kind == campaign.FAULTY)
+    campaign.check_example(Example(model="small", series=faulty), planned)
+    with pytest.raises(
+        InputError, match=f"`small/{faulty}x` is no faulty series.*did you mean `small/{faulty}`"
+    ):
+        campaign.check_example(Example(model="small", series=f"{faulty}x"), planned)
 
 
 def test_all_faults_are_every_operator_at_every_place():

@@ -1,5 +1,6 @@
 """The default target, offline, on the embedded dataset and a user's own of another shape."""
 
+import hashlib
 import json
 import re
 from collections.abc import Callable
@@ -87,17 +88,39 @@ def test_limits_of_the_embedded_dataset_stand_under_every_table(finished: Run) -
 
 def test_models_trained_on_made_up_data_are_called_so(finished: Run) -> None:
     for name in ("runs", "clean_accuracies", "mutants", "mutation_scores"):
-        assert (
-            "SYNTHETIC DATA: graph_han." in (finished.results / f"curvature/tables/{name}.html").read_text()
-        )
+        assert "SYNTHETIC DATA: han." in (finished.results / f"curvature/tables/{name}.html").read_text()
     for path in (finished.results / "curvature/figures").glob("*.svg"):
-        assert "SYNTHETIC DATA: graph_han." in path.read_text(), path
+        assert "SYNTHETIC DATA: han." in path.read_text(), path
 
 
 def test_every_mutant_has_a_verdict_and_half_are_killed(finished: Run) -> None:
     verdicts = read(finished, "curvature", "mutants")["verdict"]
     assert set(verdicts) <= {"killed", "surviving"}
     assert (verdicts == "killed").mean() >= 0.5
+
+
+def test_the_verdict_names_the_protocol_that_was_fixed_before(finished: Run) -> None:
+    protocol = hashlib.sha256((ROOT / "docs/protocol.md").read_bytes()).hexdigest()
+    assert protocol in (finished.results / "curvature/tables/verdict.html").read_text()
+
+
+def test_a_study_without_the_three_models_has_no_verdict(finished: Run) -> None:
+    verdict = read(finished, "curvature", "verdict")
+    assert verdict["verdict"].iloc[0] == "none: the study lacks cnn3d, distilbert"
+    claims = read(finished, "curvature", "claims")
+    assert set(claims["verdict"]) == {"not comparable"}
+    assert claims["reason"].str.startswith("there is no verdict").all()
+
+
+def test_every_faulty_run_is_ranked_by_every_ranker(finished: Run) -> None:
+    rows = read(finished, "curvature", "localisation")
+    rows = rows[(rows["regime"] == "with reference") & (rows["granularity"] == "block")]
+    assert set(rows["model"]) == {"han"}
+    assert {"hessian_aggregate", "gradient_norm", "interaction_change", "random"} <= set(rows["ranker"])
+    assert rows["runs"].unique().tolist() == [20]
+    assert rows["mrr"].between(0, 1).all()
+    control = read(finished, "curvature", "negative_control")
+    assert control["at_chance"].tolist() == ["True"] * len(control)
 
 
 def test_comparison_holds_both_datasets(finished: Run) -> None:
@@ -124,7 +147,7 @@ def test_provenance_names_configuration_seed_and_versions(finished: Run) -> None
     assert content["versions"]["pandas"] == pd.__version__
 
 
-@pytest.mark.parametrize("page", ["docs/inventory.md", "docs/faults.md"])
+@pytest.mark.parametrize("page", ["docs/inventory.md", "docs/faults.md", "docs/findings.md"])
 def test_committed_page_is_the_one_its_rule_writes(project: Path, page: str) -> None:
     (project / page).unlink()
     written = snakemake(project, page, "--cores", "1")
@@ -145,11 +168,11 @@ def test_changed_code_reruns_what_it_made(finished: Run) -> None:
 @pytest.mark.parametrize(
     ("change", "again"),
     [
-        ({"models": {"graph_han": {"options": {"size": 4}}}}, 7),
+        ({"models": {"han": {"options": {"hidden": 4}}}}, 7),
         ({"curvature": {"reference": 6}}, 1),
         ({"curvature": {"seeds": 6}}, 5),
         ({"curvature": {"dtype": "float64"}}, 7),
-        ({"models": {"graph_han": {"faults": []}}}, 0),
+        ({"models": {"han": {"faults": []}}}, 0),
     ],
     ids=str,
 )
@@ -192,13 +215,14 @@ def test_numbers_given_on_the_command_line_are_checked(project: Path) -> None:
     assert "key `interval.draws`" in refused.stdout
 
 
-def test_notebook_walks_through_the_results(finished: Run) -> None:
-    notebook = nbformat.read(finished.folder / "notebooks/taxonomy.ipynb", as_version=4)
+@pytest.mark.parametrize(("name", "figures", "shown"), [("taxonomy", 3, 6), ("curvature", 7, 7)])
+def test_notebook_walks_through_the_results(finished: Run, name: str, figures: int, shown: int) -> None:
+    notebook = nbformat.read(finished.folder / f"notebooks/{name}.ipynb", as_version=4)
     nbclient.NotebookClient(notebook, resources={"metadata": {"path": str(finished.folder)}}).execute()
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     kinds = [kind for output in outputs for kind in output.get("data", {})]
-    assert kinds.count("image/png") == 3
-    assert kinds.count("text/html") >= 6
+    assert kinds.count("image/png") == figures
+    assert kinds.count("text/html") >= shown
 
 
 def test_timings_are_kept_for_every_rule_of_a_dataset(finished: Run) -> None:

@@ -30,23 +30,31 @@ try:
     DATASETS = {entry.name: entry for entry in register.select(REGISTERED, STUDY.datasets)}
     PLANNED = campaign.plan(STUDY.models, STUDY.curvature, STUDY.seed)
     SERIES = {(series.model, series.name): series for series in PLANNED}
+    FAULTS_PLANNED = any(series.kind == campaign.FAULTY for series in PLANNED)
+    if FAULTS_PLANNED:
+        campaign.check_example(STUDY.localisation.example, PLANNED)
     SCHEMAS = {name: settings.read(Schema, entry.schema) for name, entry in DATASETS.items()}
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
 
-def code_of(*rooms):
-    """A checksum of a part of the package: as a parameter of a rule, changed code reruns what it made."""
+def code_of(*parts):
+    """A checksum of rooms or files of the package: as a parameter of a rule, changed code reruns what it made."""
     checksum = hashlib.sha256()
-    for room in rooms:
-        for source in sorted(Path(attention_faults.__path__[0], room).rglob("*.py")):
+    for part in parts:
+        place = Path(attention_faults.__path__[0], part)
+        for source in [place] if place.is_file() else sorted(place.rglob("*.py")):
             checksum.update(source.read_bytes())
     return checksum.hexdigest()[:16]
 
 
 CODE = code_of("taxonomy", "labelling", "reporting")
 MODEL_CODE = code_of("subjects", "faults")
+MEASURING = [f"localisation/{part}" for part in ("metrics", "metric.py", "measurement.py")]
+PROFILE_CODE = code_of("subjects", "faults", "curvature", *MEASURING)
+VERDICT_CODE = code_of("localisation", "faults/mutants.py")
 
+CURVATURE = "results/curvature"
 RATED = [name for name, entry in DATASETS.items() if entry.ratings]
 # a table goes to programs, people and papers; a figure to the screen, the web and print
 TABLE_FORMATS = [".csv", ".html", ".tex"]
@@ -109,10 +117,11 @@ def agreement_table(wildcards):
 
 TABLES = """
 records prevalence scope_by_group association association_cells heuristics heuristics_summary heuristics_grid
-heuristics_significance suggestions claims
+heuristics_significance suggestions saturation accumulation claims
 """.split()
 FIGURES = """
 taxonomy_tree category_shares root_cause_shares symptom_to_category symptom_by_root_cause heuristics_coverage
+accumulation_curve
 """.split()
 RATING_TABLES = ["adjudication", "agreement", "confusion"]
 RATING_FIGURES = ["agreement_by_facet", "category_confusion"]
@@ -122,6 +131,7 @@ COMPARISON += [f"results/compare/figures/dataset_shares{suffix}" for suffix in F
 
 def tables_of(dataset):
     names = TABLES + (RATING_TABLES if dataset in RATED else [])
+    names += ["triage"] if {"observed", "cause"} <= set(SCHEMAS[dataset].columns) else []
     return expand(f"results/{dataset}/tables/{{name}}{{format}}", name=names, format=TABLE_FORMATS)
 
 
@@ -142,3 +152,13 @@ def results_of(wildcards):
 def files_of(rule):
     """Outputs of a rule, wildcards without their constraints."""
     return tuple(re.sub(r"\{(\w+),[^}]*\}", r"{\1}", str(file)) for file in rule.output)
+
+
+def measured(*variants):
+    """What training wrote of all series, and what measuring wrote, by variant; in one order."""
+    homes = [f"{CURVATURE}/runs/{model}/{name}" for model, name in SERIES]
+    files = {"summaries": [f"{home}/train.json" for home in homes]}
+    for variant in variants:
+        files[f"{variant}_profiles"] = [f"{home}/profiles/{variant}.parquet" for home in homes]
+        files[f"{variant}_outcomes"] = [f"{home}/profiles/{variant}.outcomes.parquet" for home in homes]
+    return files

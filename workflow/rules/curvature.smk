@@ -3,12 +3,12 @@
 import shutil
 from dataclasses import asdict
 
-CURVATURE = "results/curvature"
 MODELS = {name: STUDY.models[name] for name in STUDY.curvature.models}
 # what a model is, without its faults: plain values, since Snakemake compares no others
 BUILT = {name: model.model_dump(mode="json", exclude={"faults"}) for name, model in STUDY.models.items()}
 SERIES_VALUES = {key: asdict(series) for key, series in SERIES.items()}
 ON_GPU = STUDY.curvature.device == "cuda" or (STUDY.curvature.device == "auto" and shutil.which("nvidia-smi"))
+VARIANTS = config["profiling"]["variants"]
 DATA = {name: str(campaign.data_path(model.data)) for name, model in MODELS.items() if model.data}
 CURVATURE_NOTE = " ".join(
     [f"Real data: {', '.join(DATA)}."] * bool(DATA)
@@ -20,6 +20,14 @@ CURVATURE_TABLES = """
 catalogue plan runs clean_accuracies mutants surviving_mutants mutation_scores
 """.split()
 CURVATURE_FIGURES = [f"accuracy_drops_{model}" for model in MODELS] + ["mutation_score_by_category"]
+if FAULTS_PLANNED:  # there is something to locate
+    CURVATURE_TABLES += """
+verdict claims reference_runs localisation localisation_by_group measured cost_accuracy detection detection_curves
+generalisation robustness negative_control example_scores example_interactions example_densities
+""".split()
+    CURVATURE_FIGURES += """
+mrr_by_family cost_accuracy category_by_family detection_roc example_scores example_interactions example_densities
+""".split()
 CURVATURE_RESULTS = expand(
     f"{CURVATURE}/tables/{{name}}{{format}}", name=CURVATURE_TABLES, format=TABLE_FORMATS
 ) + expand(f"{CURVATURE}/figures/{{name}}{{format}}", name=CURVATURE_FIGURES, format=FIGURE_FORMATS)
@@ -28,6 +36,7 @@ CURVATURE_RESULTS = expand(
 wildcard_constraints:
     model="|".join(map(re.escape, MODELS)),
     series="[^/]+",
+    variant="|".join(map(re.escape, VARIANTS)),
 
 
 rule curvature:
@@ -79,6 +88,35 @@ rule train_series:
         seed=config["seed"],
     script:
         "../../scripts/train_series.py"
+
+
+rule profile_series:
+    input:
+        summary=rules.train_series.output.summary,
+        checkpoints=rules.train_series.output.checkpoints,
+        data=lambda wildcards: DATA.get(wildcards.model, []),
+    output:
+        profile=f"{CURVATURE}/runs/{{model}}/{{series}}/profiles/{{variant}}.parquet",
+        outcomes=f"{CURVATURE}/runs/{{model}}/{{series}}/profiles/{{variant}}.outcomes.parquet",
+    log:
+        f"{CURVATURE}/logs/profile_series/{{model}}/{{series}}/{{variant}}.log",
+    benchmark:
+        f"{CURVATURE}/timings/profile_series/{{model}}/{{series}}/{{variant}}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: STUDY.curvature.threads
+    resources:
+        gpu=int(bool(ON_GPU)),
+    params:
+        code=PROFILE_CODE,
+        series=lambda wildcards: SERIES_VALUES[wildcards.model, wildcards.series],
+        model=lambda wildcards: BUILT[wildcards.model],
+        machine={name: config["curvature"][name] for name in ("device", "dtype", "threads")},
+        how=lambda wildcards: VARIANTS[wildcards.variant],
+        stages=config["profiling"]["stages"],
+        seed=config["seed"],
+    script:
+        "../../scripts/profile_series.py"
 
 
 rule describe_faults:

@@ -4,7 +4,7 @@ It knows nothing of the rest of `attention_faults`, and is to be used on anybody
 """
 
 from attention_faults.curvature.errors import CurvatureError
-from attention_faults.curvature.gradients import GradientProfile, gradient_profile
+from attention_faults.curvature.gradients import GradientProfile, batch_gradient_profile, gradient_profile
 from attention_faults.curvature.operators import BlockHessian, EmpiricalFisher, GaussNewton, Objective
 from attention_faults.curvature.preflight import Preflight, preflight
 from attention_faults.curvature.profile import (
@@ -32,6 +32,7 @@ __all__ = [
     "Objective",
     "Preflight",
     "Profile",
+    "batch_gradient_profile",
     "curvature_profile",
     "gradient_profile",
     "preflight",

@@ -4,6 +4,7 @@ Costs are in gradients, one forward and one backward pass of the batch. A curvat
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from attention_faults.curvature.operators import Blocks, Objective, derive, flatten
+from attention_faults.curvature.errors import CurvatureError
+from attention_faults.curvature.operators import Blocks, Closure, Objective, derive, flatten
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,46 @@ def gradient_profile(objective: Objective, blocks: Blocks) -> GradientProfile:
                 for metric, value in group.items()
             ]
     return GradientProfile(pd.DataFrame(rows), 1 + count)
+
+
+def batch_gradient_profile(losses: Sequence[Closure], blocks: Blocks) -> GradientProfile:
+    """Measure the mean gradient of several batches of equal size, and how it varies over them.
+
+    The metrics are `norm`, `max`, `gradient_x_weight` and `variance` of `gradient_profile`, with batches in
+    place of samples; each batch costs a gradient. The variance of a single batch is undefined (nan).
+
+    Args:
+        losses: closures that return the mean loss of a batch, at least one.
+        blocks: parameters by name of block; frozen and unused ones have zero gradient.
+
+    Raises:
+        CurvatureError: if a loss is not finite.
+        ValueError: if there is no batch.
+    """
+    if not losses:
+        raise ValueError("the mean gradient of batches needs at least one batch")
+    held = {name: list(block) for name, block in blocks.items()}
+    count = len(losses)
+    total, squares = None, dict.fromkeys(held, 0.0)
+    for loss in losses:
+        value = loss()
+        if not value.isfinite():
+            raise CurvatureError(f"the loss of a batch is {value.item()}")
+        found = _gradients(value, held)
+        squares = {name: squares[name] + found[name].square().sum().item() for name in held}
+        total = found if total is None else {name: total[name] + found[name] for name in held}
+    rows = []
+    for name, summed in (total or {}).items():
+        mean = summed / count
+        metrics = _first_order(mean, held[name])
+        # rounding may take an exact zero below it
+        spread = max(squares[name] - count * mean.square().sum().item(), 0.0)
+        metrics["variance"] = spread / (count - 1) if count > 1 else math.nan
+        rows += [
+            {"block": name, "metric": metric, "estimate": value, "stderr": 0.0, "gradients": count}
+            for metric, value in metrics.items()
+        ]
+    return GradientProfile(pd.DataFrame(rows), count)
 
 
 def _gradients(loss: Tensor, blocks: dict[str, list[Tensor]]) -> dict[str, Tensor]:

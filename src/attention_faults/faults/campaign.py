@@ -13,7 +13,7 @@ import pandas as pd
 from pydantic import TypeAdapter, ValidationError
 
 from attention_faults.errors import InputError, nearest, shown
-from attention_faults.study import Curvature, FaultChoice, Model
+from attention_faults.study import Curvature, Example, FaultChoice, Model
 
 if TYPE_CHECKING:
     from torch import nn
@@ -89,12 +89,24 @@ def _of_model(name: str, model: Model, study: Curvature, seed: int) -> Iterator[
 
 
 def _faults(name: str, model: Model, seed: int) -> Iterator[tuple[str, str, float]]:
+    if model.faults == "each":
+        yield from _each(name, model, seed)
+        return
     choices = [FaultChoice(operator="all")] if model.faults == "all" else model.faults
     for choice in choices:
         if choice.places is not None and choice.severities is not None and choice.operator != "all":
             yield from ((choice.operator, p, s) for p in choice.places for s in choice.severities)
         else:
             yield from _open(name, model, choice, seed)
+
+
+def _each(name: str, model: Model, seed: int) -> Iterator[tuple[str, str, float]]:
+    """Take every operator that applies once; the next one takes the next of its places and severities."""
+    possible: dict[str, list[tuple[str, float]]] = {}
+    for operator, place, severity in _open(name, model, FaultChoice(operator="all"), seed):
+        possible.setdefault(operator, []).append((place, severity))
+    for turn, (operator, spots) in enumerate(possible.items()):
+        yield operator, *spots[turn % len(spots)]
 
 
 def _open(name: str, model: Model, choice: FaultChoice, seed: int) -> Iterator[tuple[str, str, float]]:
@@ -137,6 +149,21 @@ def check(models: Mapping[str, Model], planned: Iterable[Series], seed: int) -> 
                     problems += [f"configuration: key `models.{name}.faults`: {p}" for p in error.problems]
     if problems:
         raise InputError(problems)
+
+
+def check_example(example: Example, planned: Iterable[Series]) -> None:
+    """Make sure that the faulty run to be shown is in the study.
+
+    Raises:
+        InputError: if it is not.
+    """
+    faulty = [f"{series.model}/{series.name}" for series in planned if series.kind == FAULTY]
+    wanted = f"{example.model}/{example.series}"
+    if wanted not in faulty:
+        raise InputError(
+            f"configuration: key `localisation.example`: `{shown(wanted)}` is no faulty series of this study"
+            f"{nearest(wanted, faulty)}"
+        )
 
 
 def counts(planned: Iterable[Series]) -> pd.DataFrame:

@@ -74,6 +74,43 @@ def adjudicate(ratings: pd.DataFrame) -> pd.DataFrame:
     return records.reset_index()
 
 
+def provenance(ratings: pd.DataFrame, raters: pd.Series | None = None) -> pd.DataFrame:
+    """Say of each final label how it came about, and by whom.
+
+    The rule is that of `adjudicate`; beyond it, a label that one rater alone was asked for stands.
+
+    Args:
+        ratings: as `adjudicate` takes them.
+        raters: number of raters that a record was assigned to, indexed by phase and record_id; at least two
+            where it says nothing.
+
+    Returns:
+        One row a record and facet that was rated: record_id, facet, label ("" where unresolved), phase,
+        decided (`agreed`, `adjudicated`, `rated_once`, `unresolved`), by (raters or adjudicator).
+    """
+    tables = []
+    for facet in facets(ratings):
+        if not (ratings[facet] != "").any():
+            continue
+        last = _last_phase(ratings, facet).rename_axis("record_id").reset_index()
+        keys = pd.MultiIndex.from_frame(last[["phase", "record_id"]])
+        alone = np.full(len(last), False) if raters is None else raters.reindex(keys).to_numpy() == 1
+        once = last["sole"].where(alone)
+        label = last["final"].combine_first(once).fillna("")
+        decided = pd.Series("unresolved", index=last.index)
+        decided[once.notna()] = "rated_once"
+        decided[last["agreed"].notna()] = "agreed"
+        decided[last["adjudicated"].notna()] = "adjudicated"
+        by = last["adjudicator"].where(last["adjudicated"].notna(), last["raters"])
+        tables.append(
+            last[["record_id", "phase"]].assign(facet=facet, label=label, decided=decided, by=by.fillna(""))
+        )
+    columns = ["record_id", "facet", "label", "phase", "decided", "by"]
+    if not tables:
+        return pd.DataFrame(columns=columns)
+    return pd.concat(tables)[columns].sort_values("record_id", kind="stable").reset_index(drop=True)
+
+
 def compare(ratings: pd.DataFrame, records: pd.DataFrame) -> pd.DataFrame:
     """Count, for each facet, how labels were decided and where they differ from those of the records.
 
@@ -113,16 +150,22 @@ def _last_phase(ratings: pd.DataFrame, facet: str) -> pd.DataFrame:
     """Ratings of a facet in the last phase that rated it, one row a record with such a rating.
 
     Returns:
-        Indexed by record_id: labels (how many different ones the rounds gave), agreed (the one label of at
-        least two rounds), adjudicated, final; missing where there is none.
+        Indexed by record_id: phase, labels (how many different ones the rounds gave), sole (the label of the
+        only round), agreed (the one label of at least two rounds), raters (who gave them), adjudicated,
+        adjudicator, final; missing where there is none.
     """
     order = {phase: position for position, phase in enumerate(ratings["phase"].unique())}
     rated = ratings[ratings[facet] != ""]
     position = rated["phase"].map(order)
     last = rated[position == position.groupby(rated["record_id"]).transform("max")]
-    rounds = last[last["round"] != ADJUDICATION].groupby("record_id")[facet].agg(["nunique", "first", "size"])
-    table = pd.DataFrame(index=pd.Index(last["record_id"].unique(), name="record_id"))
+    by_round = last[last["round"] != ADJUDICATION].groupby("record_id")
+    rounds = by_round[facet].agg(["nunique", "first", "size"])
+    adjudication = last[last["round"] == ADJUDICATION].groupby("record_id").last()
+    table = last.drop_duplicates("record_id").set_index("record_id")[["phase"]]
     table["labels"] = rounds["nunique"]
+    table["sole"] = rounds.loc[rounds["size"] == 1, "first"]
     table["agreed"] = rounds.loc[(rounds["nunique"] == 1) & (rounds["size"] > 1), "first"]
-    table["adjudicated"] = last[last["round"] == ADJUDICATION].groupby("record_id")[facet].last()
+    table["raters"] = by_round["rater"].agg("; ".join)
+    table["adjudicated"] = adjudication[facet]
+    table["adjudicator"] = adjudication["rater"]
     return table.assign(final=table["adjudicated"].combine_first(table["agreed"]))

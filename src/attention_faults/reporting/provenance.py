@@ -22,8 +22,12 @@ def write(path: Path, about: dict[str, Any], configuration: dict[str, Any], prot
         configuration: of the study.
         protocol: that fixed the analysis.
     """
-    content = {
-        **about,
+    write_json({**about, **state(configuration, protocol)}, path)
+
+
+def state(configuration: dict[str, Any], protocol: Path) -> dict[str, Any]:
+    """Describe code, configuration, protocol and versions."""
+    return {
         "commit": _git("rev-parse", "HEAD"),
         "uncommitted_changes": _git("status", "--porcelain").splitlines(),
         "configuration": configuration,
@@ -33,7 +37,6 @@ def write(path: Path, about: dict[str, Any], configuration: dict[str, Any], prot
         "python": platform.python_version(),
         "versions": _versions(),
     }
-    write_json(content, path)
 
 
 def write_json(content: dict[str, Any], path: Path) -> None:

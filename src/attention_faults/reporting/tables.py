@@ -4,6 +4,7 @@ import csv
 import html
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,21 @@ def write(frame: pd.DataFrame, path: str | os.PathLike[str], *, title: str, note
         file.write_text(_as_html(shown, numeric, title, note), encoding="utf-8", newline="\n")
     with replacing(Path(path).with_suffix(".tex")) as file:
         file.write_text(_as_latex(shown, numeric, title, note), encoding="utf-8", newline="\n")
+
+
+def write_page(sections: Sequence[tuple[str, pd.DataFrame, str]], path: Path, *, title: str) -> None:
+    """Write several tables as one HTML page: heading, table and note of each; the first PAGE_ROWS rows."""
+    parts = []
+    for number, (heading, frame, note) in enumerate(sections):
+        numeric = [str(name) for name in frame if _is_numeric(frame[name])]
+        shown = _readable(frame.head(PAGE_ROWS))
+        table = _great_table(shown, numeric, heading, note, f"table{number}")
+        parts.append(str(table.as_raw_html()))
+    head = f'<meta charset="utf-8"><title>{html.escape(title)}</title>'
+    body = f"<h1>{html.escape(title)}</h1>\n" + "\n<hr>\n".join(parts)
+    with replacing(path) as file:
+        page = f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head>\n<body>{body}</body></html>\n'
+        file.write_text(page, encoding="utf-8", newline="\n")
 
 
 def write_csv(frame: pd.DataFrame, path: str | os.PathLike[str]) -> None:
@@ -177,7 +193,12 @@ def _readable_float(value: float) -> str:
 
 
 def _as_html(shown: pd.DataFrame, numeric: list[str], title: str, note: str) -> str:
-    table = GT(shown, id="table").tab_header(title=title)
+    page = _great_table(shown, numeric, title, note, "table").as_raw_html(make_page=True)
+    return str(page).replace("</head>", f"<title>{html.escape(title)}</title>\n</head>", 1)
+
+
+def _great_table(shown: pd.DataFrame, numeric: list[str], title: str, note: str, place: str) -> GT:
+    table = GT(shown, id=place).tab_header(title=title)
     if note:
         table = table.tab_source_note(note)
     text = [name for name in shown if name not in numeric]
@@ -189,19 +210,14 @@ def _as_html(shown: pd.DataFrame, numeric: list[str], title: str, note: str) -> 
         links = np.flatnonzero(shown[name].str.fullmatch(_LINK))
         if links.size:
             table = table.fmt(_link, columns=name, rows=links.tolist())
-    page = (
-        table.tab_options(
-            table_font_size="13px",
-            data_row_padding="4px",
-            heading_align="left",
-            column_labels_font_weight="bold",
-            container_overflow_x="visible",
-            container_overflow_y="visible",
-        )
-        .opt_css(_CSS)
-        .as_raw_html(make_page=True)
-    )
-    return str(page).replace("</head>", f"<title>{html.escape(title)}</title>\n</head>", 1)
+    return table.tab_options(
+        table_font_size="13px",
+        data_row_padding="4px",
+        heading_align="left",
+        column_labels_font_weight="bold",
+        container_overflow_x="visible",
+        container_overflow_y="visible",
+    ).opt_css(_CSS.replace("#table", f"#{place}"))
 
 
 def _link(url: str) -> str:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from attention_faults.subjects.subject import Batch, Recipe, Subject, Task
 
 FINISHED, CRASHED = "finished", "crashed"
+STAGES = START, MIDDLE, END = "start", "middle", "end"  # of training, at which weights are kept
 
 State = dict[str, Tensor]
 
@@ -90,7 +91,7 @@ def _train(model: nn.Module, plan: Plan, run: Run) -> None:
         model.parameters(), lr=plan.recipe.learning_rate, weight_decay=plan.recipe.weight_decay
     )
     epochs = plan.recipe.epochs
-    epoch_of = {"start": 0, "middle": epochs // 2, "end": epochs}
+    epoch_of = {START: 0, MIDDLE: epochs // 2, END: epochs}
     best = Best()
     for epoch in range(epochs + 1):
         if epoch:
@@ -114,7 +115,7 @@ def _train(model: nn.Module, plan: Plan, run: Run) -> None:
             best.offer(evaluate(plan.subject, model, plan.task.validation).loss, state)
     if best.state:
         model.load_state_dict(best.state)
-        run.checkpoints["end"] = best.state
+        run.checkpoints[END] = best.state
         run.scores.append(evaluate(plan.subject, model, plan.task.test))
 
 

@@ -67,6 +67,30 @@ def measure(
     return pd.concat(tables, ignore_index=True)[columns] if tables else pd.DataFrame(columns=columns)
 
 
+def pair_values(ratings: pd.DataFrame) -> pd.DataFrame:
+    """Return the agreement of the first with the second round, without intervals.
+
+    Args:
+        ratings: as in `measure`.
+
+    Returns:
+        One row a phase and facet, in order of appearance: phase, facet, percent_agreement, cohen_kappa,
+        krippendorff_alpha (undefined ones as in `measure`), records (pairs they rest on).
+
+    Raises:
+        InputError: if a record is rated twice on a facet in one round.
+    """
+    rows = []
+    for phase, facet, labels in _by_facet(ratings):
+        pairs = _pairs(labels)
+        codes, vocabulary = pd.factorize(pairs.to_numpy().ravel())
+        first, second = codes.reshape(-1, 2).T
+        values = _pair_values(first, second, len(vocabulary))
+        rows.append({"phase": phase, "facet": facet, **values, "records": len(pairs)})
+    columns = ["phase", "facet", "percent_agreement", "cohen_kappa", "krippendorff_alpha", "records"]
+    return pd.DataFrame(rows, columns=columns)
+
+
 def confusion(ratings: pd.DataFrame) -> pd.DataFrame:
     """Count the pairs of labels that the first and the second round gave to one record.
 

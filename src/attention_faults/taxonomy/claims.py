@@ -17,6 +17,9 @@ NOT_MEASURED = dict.fromkeys(
     ["heuristics", "heuristic_coverage"],
     "there is no primary analysis: the thresholds are not those of the protocol, "
     "or the dataset has no attention-specific fault with a symptom",
+) | dict.fromkeys(
+    ["hessian_minus_gradient", "relative_improvement"],
+    "there is no verdict: the study lacks one of the models of the paper, or faults of it that have a place",
 )
 
 NUMBERS = ["value", "value_high", "tolerance"]

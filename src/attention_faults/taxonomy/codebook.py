@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import pandas as pd
 from pydantic import AfterValidator, BeforeValidator, Field
@@ -59,13 +59,25 @@ class Codebook:
         Raises:
             KeyError: if the codebook does not define the column.
         """
-        vocabularies: dict[str, Any] = {
+        return list(self.definitions(column))
+
+    def definitions(self, column: str) -> dict[str, str]:
+        """Return what each label of a column means ("" where the codebook does not say).
+
+        Raises:
+            KeyError: if the codebook does not define the column.
+        """
+        vocabularies = {
             "scope": self.scopes,
-            "category": self.categories,
-            "root_cause": self.category_of,
+            "category": {name: category.definition for name, category in self.categories.items()},
+            "root_cause": {
+                cause: definition
+                for category in self.categories.values()
+                for cause, definition in category.root_causes.items()
+            },
             **self.facets,
         }
-        return list(vocabularies[column])
+        return vocabularies[column]
 
     def categorise(self, records: pd.DataFrame) -> pd.DataFrame:
         """Return `records` with its label columns as categoricals in codebook order (empty cells missing)."""

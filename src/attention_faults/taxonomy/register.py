@@ -18,8 +18,8 @@ COLUMNS = ["name", "version", "path", "sha256", "licence", "population", "synthe
 COLUMNS += ["schema", "codebook", "ratings"]
 OPTIONAL = ("sha256", "ratings")
 FILES = ("path", "schema", "codebook", "ratings")
-# results/compare/ holds all datasets side by side, results/curvature/ the other study
-FOLDER_NAME = r"(?!compare$|curvature$)[A-Za-z0-9][A-Za-z0-9_.-]*"
+# results/compare/ holds all datasets side by side, results/curvature/ and results/labelling/ other studies
+FOLDER_NAME = r"(?!compare$|curvature$|labelling$)[A-Za-z0-9][A-Za-z0-9_.-]*"
 Population = Literal["authors", "independent"]
 
 
