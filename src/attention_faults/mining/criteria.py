@@ -12,7 +12,7 @@ Between0And1 = Annotated[float, Field(gt=0, lt=1)]
 
 
 class Length(Settings):
-    """Characters of title and first post together."""
+    """Characters of title and first post together; without a title, a thread is too short anyway."""
 
     least: Annotated[int, Field(ge=0)]
     most: Annotated[int, Field(ge=1)]

@@ -106,13 +106,14 @@ def _look(
             ORDER BY evidence = '', evidence = 'closed', kind = 'pull_request', author_is_bot, created, url,
             updated DESC NULLS LAST, query, digest
         ) AS rank, row, url, kind, fix_url, title_key, evidence,
-        CASE WHEN author_is_bot THEN 'bot' WHEN characters < {criteria.characters.least} THEN 'too_short'
+        CASE WHEN author_is_bot THEN 'bot'
+             WHEN untitled OR characters < {criteria.characters.least} THEN 'too_short'
              WHEN characters > {criteria.characters.most} THEN 'too_long'
              WHEN found < {criteria.keywords} THEN 'off_topic' END AS unfit
         FROM (
             SELECT row, url, kind, fix_url, author_is_bot, created, updated, query, {EVIDENCE} AS evidence,
             hash(words(title)) AS title_key, hash(title, body, discussion) AS digest,
-            length(title) + length(body) AS characters, {found} AS found
+            title = '' AS untitled, length(title) + length(body) AS characters, {found} AS found
             FROM post
         )
     """)  # noqa: S608 (numbers and quoted)
