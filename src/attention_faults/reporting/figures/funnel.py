@@ -23,7 +23,7 @@ def funnel_bars(counts: pd.DataFrame, note: str) -> Figure:
     rows = counts[stages | (counts["all"] > 0)].reset_index(drop=True)
     stages = rows["reason"] == ""
     labels = [
-        style.heading(stage) if not reason else f"{readable(reason)}"
+        readable(reason) if reason else style.heading(stage)
         for stage, reason in zip(rows["stage"], rows["reason"], strict=True)
     ]
     figure = style.page(style.pitch(labels) * len(labels) + 0.9, title, note)
