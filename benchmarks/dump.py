@@ -4,18 +4,12 @@ Usage: python benchmarks/dump.py [MEGABYTES ...]       (default: 200 1000)
 
 SYNTHETIC posts, half questions and half answers, one question in twenty with a wanted tag, are read as
 `Posts.xml`; up to IN_MEMORY also as `.7z` (LZMA2 and, as Stack Exchange's archives were for long, bzip2), and
-by `pandas.read_xml(iterparse=...)` with a merge, which holds all of them in memory. MB are those of the XML;
-peak memory is that of a process of its own. Seconds of processor tell more than those of the clock where
-others use the machine.
+by `pandas.read_xml(iterparse=...)` with a merge, which holds all of them in memory. MB are those of the XML.
 """
 
-import multiprocessing
-import resource
 import sys
 import tempfile
-import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from html import escape
 from pathlib import Path
@@ -23,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import py7zr
+from cost import of
 from synthetic_threads import pool
 
 from attention_faults.mining import dump
@@ -69,20 +64,12 @@ def with_pandas(path: Path) -> int:
     return questions.merge(answers, left_on="Id", right_on="ParentId", how="left")["Id_x"].nunique()
 
 
-def measured(work: Callable[[], int]) -> tuple[int, float, float, float]:
-    """Return how many questions were found, seconds, seconds of processor, and peak MiB of this process."""
-    started, worked = time.perf_counter(), time.process_time()
-    found = work()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return found, time.perf_counter() - started, time.process_time() - worked, peak
-
-
 def report(name: str, megabytes: float, work: Callable[[], int]) -> None:
-    """Run some work in a process of its own, and print what it cost."""
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
-        found, seconds, worked, peak = process.submit(measured, work).result()
-    rates = f"{megabytes / seconds:6.1f} MB/s ({megabytes / worked:6.1f} MB in a second of processor)"
-    print(f"{name:12} {megabytes:6,.0f} MB: {rates}, {peak:6.0f} MiB, {found:,} questions", flush=True)
+    """Do some work and print what it cost."""
+    cost = of(work)
+    rates = f"{megabytes / cost.seconds:6.1f} MB/s ({megabytes / cost.processor:6.1f} a second of processor)"
+    found = f"{cost.peak:6.0f} MiB, {cost.result:,} questions"
+    print(f"{name:12} {megabytes:6,.0f} MB: {rates}, {found}", flush=True)
 
 
 def main() -> None:

@@ -5,24 +5,21 @@ Usage: python benchmarks/screening.py [ROWS [PART]]       (default: 5000000 2500
 SYNTHETIC threads of about a thousand characters go through `screening.screen` on two cores, without and with
 near-duplicates, and through the same steps written with pandas: equal addresses, cross-posts, fixing pull
 requests, bots, length, keywords, evidence and language (near-duplicates are not in pandas). Pandas holds
-everything in memory: it gets PART of the rows only. Peak memory is that of a process of its own; seconds of
-processor tell more than those of the clock where others use the machine.
+everything in memory: it gets PART of the rows only.
 """
 
-import multiprocessing
 import re
-import resource
 import sys
 import tempfile
-import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
 import duckdb
 import pandas as pd
 import pycld2
+from cost import of
+from pyarrow import parquet
 from synthetic_threads import KEYWORDS, write
 
 from attention_faults.mining import screening
@@ -32,7 +29,12 @@ LEAST, MOST = 200, 100_000
 EVIDENCE = ["linked_fix", "merged", "accepted_answer"]
 
 
-def ours(source: Path, output: Path, near_duplicates: float | None) -> None:
+def kept(candidates: Path) -> int:
+    """Return how many threads were kept."""
+    return int(parquet.read_table(candidates, columns=["kept"])["kept"].to_numpy().sum())
+
+
+def ours(source: Path, output: Path, near_duplicates: float | None) -> int:
     criteria = Criteria(
         near_duplicates=near_duplicates,
         characters=Length(least=LEAST, most=MOST),
@@ -41,9 +43,10 @@ def ours(source: Path, output: Path, near_duplicates: float | None) -> None:
         languages=["en"],
     )
     screening.screen([source], output, criteria=criteria, keywords=KEYWORDS, folder=output.parent)
+    return kept(output)
 
 
-def with_pandas(source: Path, output: Path) -> None:
+def with_pandas(source: Path, output: Path) -> int:
     threads = pd.read_parquet(source)
     resolved = threads["fix_url"].notna() | (threads["state"] == "merged") | threads["has_accepted_answer"]
     threads = threads.assign(
@@ -64,26 +67,18 @@ def with_pandas(source: Path, output: Path) -> None:
     }
     for reason, drop in drops.items():
         threads.loc[threads["reason"].isna() & drop, "reason"] = reason
-    kept = threads.index[threads["reason"].isna()]
-    language = said[kept].map(lambda text: pycld2.detect(text)[2][0][1])
+    left = threads.index[threads["reason"].isna()]
+    language = said[left].map(lambda text: pycld2.detect(text)[2][0][1])
     threads.loc[language.index[language != "en"], "reason"] = "language"
     threads.assign(kept=threads["reason"].isna()).sort_values("url").to_parquet(output)
+    return kept(output)
 
 
-def measured(work: Callable[[], None]) -> tuple[float, float, float]:
-    """Return seconds, seconds of processor, and peak MiB of this process."""
-    started, worked = time.perf_counter(), time.process_time()
-    work()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return time.perf_counter() - started, time.process_time() - worked, peak
-
-
-def report(name: str, rows: int, work: Callable[[], None]) -> None:
-    """Run some work in a process of its own, and print what it cost."""
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
-        seconds, worked, peak = process.submit(measured, work).result()
-    cost = f"{seconds:7.1f} s ({worked:7.1f} s of processor), {peak:7.0f} MiB"
-    print(f"{name:35} {rows:9,} rows: {cost}", flush=True)
+def report(name: str, rows: int, work: Callable[[], int]) -> None:
+    """Do some work and print what it cost."""
+    cost = of(work)
+    took = f"{cost.seconds:7.1f} s ({cost.processor:7.1f} s of processor), {cost.peak:7.0f} MiB"
+    print(f"{name:35} {rows:9,} rows: {took}, {cost.result:,} kept", flush=True)
 
 
 def main() -> None:
