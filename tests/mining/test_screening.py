@@ -455,4 +455,4 @@ def test_the_note_sums_what_queries_say_and_how_many_fall_short(tmp_path):
     said = funnel.note(queries)
     assert "2 queries found 1,507 threads (some several times) and fetched 1,007" in said
     assert "500 are out of reach (truncated)" in said
-    assert "2 queries are truncated or incomplete" in said
+    assert "Queries that are truncated or incomplete: 2." in said

@@ -73,5 +73,5 @@ def note(queries: pd.DataFrame) -> str:
         f"{len(queries):,} queries found {sums['found']:,} threads (some several times) and fetched"
         f" {sums['fetched']:,}: {sums['unmatched']:,} of these do not match, {sums['truncated']:,} are out of"
         f" reach (truncated), {sums['gone']:,} are gone; {sums['incomplete']:,} pages came incomplete."
-        f" {short:,} queries are truncated or incomplete."
+        f" Queries that are truncated or incomplete: {short:,}."
     )

@@ -39,6 +39,14 @@ def test_bars_hang_from_the_stage_before(counts):
     ]
 
 
+def test_millions_are_written_out(counts):
+    figure = funnel_bars(counts.assign(all=counts["all"] * 50_000), NOTE)
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    assert "4,000,000" in [label.get_text() for label in axes.get_xticklabels()]
+    assert axes.xaxis.get_offset_text().get_text() == ""
+
+
 def test_the_note_on_completeness_is_drawn_and_all_is_legible(counts, problems, words):
     figure = funnel_bars(counts, NOTE)
     assert "50 are out of reach (truncated)" in words(figure)

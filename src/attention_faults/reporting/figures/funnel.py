@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from attention_faults.reporting.figures import style
 from attention_faults.reporting.figures.style import BLUE, ORANGE, readable
@@ -49,6 +49,7 @@ def funnel_bars(counts: pd.DataFrame, note: str) -> Figure:
     axes.set_xlabel("threads")
     axes.set_xlim(left=0)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     axes.grid(axis="x")
     style.legend_above(axes, [style.patch(BLUE, "there"), style.patch(ORANGE, "dropped, and why", "////")], 2)
     return figure
