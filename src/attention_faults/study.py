@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator
 
 from attention_faults import settings
+from attention_faults.mining.criteria import Criteria, Sample
 from attention_faults.mining.queries import Mining
 from attention_faults.settings import Settings
 
@@ -160,6 +161,8 @@ class Study(Settings):
     profiling: Profiling
     localisation: Localisation
     mining: Mining
+    screening: Criteria
+    sampling: Sample
 
 
 def load(configuration: object) -> Study:

@@ -10,13 +10,16 @@ from xml.sax.saxutils import quoteattr
 
 import py7zr
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from attention_faults.errors import InputError
-from attention_faults.mining import dump
+from attention_faults.mining import dump, funnel, table
 from attention_faults.mining.privacy import Pseudonyms
+from attention_faults.mining.queries import Mining
 
+ROOT = Path(__file__).parents[2]
 PSEUDONYMS = Pseudonyms(b"salt of a test")
 EVERYTHING = {"tags": (), "words": (), "pseudonyms": PSEUDONYMS}
 
@@ -44,7 +47,7 @@ def write(folder: Path, lines: list[str], head: str = '<?xml version="1.0" encod
 
 
 def read(path: Path, **filters):
-    return list(dump.threads(path, "stackoverflow.com", **(EVERYTHING | filters)))
+    return list(dump.threads(path, "stackoverflow", **(EVERYTHING | filters)))
 
 
 def naive(path: Path, tags: set[str], words: list[str]) -> dict[int, list[str]]:
@@ -115,12 +118,12 @@ def test_fields_of_a_question(tmp_path):
     ]  # fmt: skip
     (thread,) = read(write(tmp_path, lines), query="dump")
     assert thread.url == "https://stackoverflow.com/questions/4"
-    assert (thread.source, thread.kind, thread.project) == ("stackexchange", "question", "stackoverflow.com")
+    assert (thread.source, thread.kind, thread.project) == ("stackexchange", "question", "stackoverflow")
     assert thread.title == "NaN & <pad>"
     assert thread.body == f"Ask {PSEUDONYMS.of('me@example.org')}"
     assert thread.discussion == "So.\n\nAs @Ada said: a<b"
     assert thread.labels == ("pytorch", "attention")
-    assert thread.author == PSEUDONYMS.of("8")
+    assert thread.author == PSEUDONYMS.of("stackoverflow/8")
     assert thread.created == datetime(2020, 7, 31, 21, 42, 52, 667000, tzinfo=UTC)
     assert thread.closed == datetime(2021, 1, 2, 3, 4, 5, tzinfo=UTC)
     assert thread.updated == datetime(2021, 2, 3, 4, 5, 6, 700000, tzinfo=UTC)
@@ -256,3 +259,20 @@ def test_an_archive_without_posts_says_so(tmp_path):
         archive.writestr("<users/>", "Users.xml")
     with pytest.raises(InputError, match=r"expected one `Posts.xml` in the archive, found 0"):
         read(packed)
+
+
+def test_a_configured_dump_is_written_with_its_completeness(tmp_path):
+    path = write(tmp_path, [question(1, Title="Attention mask"), question(2), question(3, Title="kv cache")])
+    path.write_text(path.read_text().replace("2020-07-31", "2016-07-31", 1))
+    study = yaml.safe_load((ROOT / "config.yaml").read_text())["mining"]
+    study |= {"archive": str(tmp_path / "raw")}
+    study["stackexchange"] |= {"dumps": {"stackoverflow": str(path)}}
+    mining = Mining.model_validate(study)
+    threads, queries = tmp_path / "threads.parquet", tmp_path / "queries.csv"
+    dump.write_site(mining, "stackoverflow", threads_to=threads, queries_to=queries)
+    assert [thread.title for thread in table.read(threads)] == ["kv cache"]
+    (completeness,) = funnel.completeness([queries]).to_dict("records")
+    assert completeness["query"] == "dump--stackoverflow"
+    assert [completeness[name] for name in ("found", "fetched", "unmatched", "truncated")] == [2, 2, 1, 0]
+    with pytest.raises(InputError, match="there is no dump of `ai`"):
+        dump.write_site(mining, "ai", threads_to=threads, queries_to=queries)

@@ -16,7 +16,7 @@ import sqlite3
 import threading
 from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from queue import Queue
 from typing import Any
@@ -25,8 +25,10 @@ from xml.parsers import expat
 import py7zr
 
 from attention_faults.errors import InputError, shown
-from attention_faults.mining import text
+from attention_faults.mining import outcome, privacy, stackexchange, table, text
+from attention_faults.mining.outcome import Outcome
 from attention_faults.mining.privacy import Pseudonyms
+from attention_faults.mining.queries import Mining
 from attention_faults.mining.thread import Thread
 
 CHUNK = 2**18  # bytes read at once
@@ -47,6 +49,37 @@ _LONGEST_REFERENCE = 16  # bytes
 Row = dict[str, str]
 
 
+def write_site(mining: Mining, site: str, *, threads_to: Path, queries_to: Path) -> None:
+    """Write the questions of a dump that the settings ask for, and how many they are.
+
+    Raises:
+        InputError: as `threads`, and if the settings name no dump of this site.
+    """
+    if site not in mining.stackexchange.dumps:
+        raise InputError(f"key `mining.stackexchange.dumps`: there is no dump of `{shown(site)}`")
+    found = Outcome(source="stackexchange", query=f"dump--{site}")
+    tags = [framework.tag for framework in mining.frameworks.values() if framework.tag]
+
+    def of_the_time() -> Iterator[Thread]:
+        for thread in threads(
+            mining.stackexchange.dumps[site],
+            site,
+            tags=tags if mining.stackexchange.tagged else [],
+            words=mining.phrases,
+            pseudonyms=privacy.of_archive(mining.archive),
+            query=found.query,
+        ):
+            found.found += 1
+            found.fetched += 1
+            if mining.first <= thread.created < mining.last + timedelta(seconds=1):
+                yield thread
+            else:
+                found.unmatched += 1
+
+    table.write(of_the_time(), threads_to)
+    outcome.write([found], queries_to)
+
+
 def threads(
     path: Path,
     site: str,
@@ -60,7 +93,7 @@ def threads(
 
     Args:
         path: `Posts.xml`, or a `.7z` that holds it.
-        site: host of the site, such as `stackoverflow.com`; the dump does not say it.
+        site: name in the API, such as `stackoverflow`; the dump does not say it.
         tags: a question needs one of them; if there are none, any will do.
         words: a question needs one of them in its title or text, as a whole word, whatever its case; if there
             are none, any will do.
@@ -145,7 +178,7 @@ def _thread(
     closed = _date(path, question, "ClosedDate") if "ClosedDate" in question else None
     return Thread(
         source="stackexchange",
-        url=f"https://{site}/questions/{int(question['Id'])}",
+        url=f"https://{stackexchange.host(site)}/questions/{int(question['Id'])}",
         kind="question",
         project=site,
         title=pseudonyms.hide(text.title(question.get("Title", "")), names),
@@ -154,7 +187,7 @@ def _thread(
             "\n\n".join(text.from_html(answer.get("Body", "")) for answer in answers), names
         ),
         labels=tuple(_tags(question)),
-        author=pseudonyms.of(question.get("OwnerUserId") or question.get("OwnerDisplayName", "")),
+        author=pseudonyms.of(_name(site, question)),
         created=_date(path, question, "CreationDate"),
         updated=_date(path, question, "LastActivityDate") if "LastActivityDate" in question else None,
         closed=closed,
@@ -163,6 +196,11 @@ def _thread(
         has_accepted_answer="AcceptedAnswerId" in question,
         query=query,
     )
+
+
+def _name(site: str, row: Row) -> str:
+    """Return the name that the API's adapter hashes too."""
+    return f"{site}/{row['OwnerUserId']}" if "OwnerUserId" in row else row.get("OwnerDisplayName", "")
 
 
 def _tags(row: Row) -> list[str]:

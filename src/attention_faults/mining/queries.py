@@ -87,10 +87,11 @@ class HuggingFace(Settings):
 
 
 class StackExchange(Settings):
-    """Which sites are asked; where a framework has a tag, questions must have one of these tags."""
+    """Which sites are asked, or read from a dump; by choice only questions with a tag of the frameworks."""
 
     sites: Annotated[list[Site], Field(min_length=1)]
     tagged: bool
+    dumps: dict[Site, Path] = Field(default={})  # `Posts.xml`, or a `.7z` that holds it
 
 
 class Mining(Settings):

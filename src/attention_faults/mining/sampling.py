@@ -1,10 +1,59 @@
-"""How many threads to label, and which: a seeded sample, stratified in proportion."""
+"""How many candidates to label, and which: a seeded sample, stratified in proportion."""
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from statistics import NormalDist
 
+import duckdb
+import pandas as pd
+from pyarrow import parquet
+
+from attention_faults import files
+from attention_faults.mining.criteria import Sample
+
 WORST_SHARE = 0.5  # the share whose estimate varies most
+
+
+def draw(candidates: Path, output: Path, sample: Sample, seed: int) -> pd.DataFrame:
+    """Write the candidates that are to be labelled, and return how they are spread.
+
+    In each stratum, threads come in the order of a hash (MD5) of the seed and their address, and the first
+    ones are drawn: the order of the table does not matter, and a larger sample of a stratum holds a smaller.
+
+    Args:
+        candidates: table that `screening.screen` wrote.
+        output: Parquet file with the columns of `candidates` and `stratum`, in the order of labelling: what
+            is labelled first is a sample, too.
+        sample: margin, level and strata.
+        seed: of the draw.
+
+    Returns:
+        A row a stratum and a last one of all: stratum, candidates, sampled, margin (of a share of one half,
+        at the level of `sample`).
+    """
+    stratum = f"concat_ws(' ', {', '.join(sample.strata)}) AS stratum"
+    kept = f"SELECT *, {stratum} FROM read_parquet(?) WHERE kept"  # noqa: S608 (names of columns)
+    counting = f"SELECT stratum, count(*) FROM ({kept}) GROUP BY stratum ORDER BY stratum"  # noqa: S608
+    drawing = f"""
+        SELECT drawn.* EXCLUDE (place, key) FROM (
+            SELECT *, row_number() OVER (PARTITION BY stratum ORDER BY key, url) AS place
+            FROM (SELECT *, md5({seed} || ' ' || url) AS key FROM ({kept}))
+        ) AS drawn JOIN allocated USING (stratum) WHERE place <= size ORDER BY key, url
+    """  # noqa: S608 (a number, and names of columns)
+    with duckdb.connect(config={"threads": 1, "autoinstall_known_extensions": False}) as database:
+        strata: dict[str, int] = dict(database.execute(counting, [str(candidates)]).fetchall())
+        population = sum(strata.values())
+        allocated = allocate(strata, size_for(population, sample.margin, sample.level))
+        database.execute("CREATE TABLE allocated (stratum VARCHAR, size BIGINT)")
+        if allocated:
+            database.executemany("INSERT INTO allocated VALUES (?, ?)", list(allocated.items()))
+        drawn = database.sql(drawing, params=[str(candidates)]).to_arrow_table()
+    with files.replacing(output) as target:
+        parquet.write_table(drawn, target, compression="zstd")
+    counts = {**{name: (strata[name], allocated[name]) for name in strata}, "all": (population, len(drawn))}
+    rows = [(name, *count, margin_of(count[1], count[0], sample.level)) for name, count in counts.items()]
+    return pd.DataFrame(rows, columns=["stratum", "candidates", "sampled", "margin"])
 
 
 def size_for(population: int, margin: float, level: float) -> int:

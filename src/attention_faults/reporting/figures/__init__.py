@@ -5,6 +5,7 @@ from attention_faults.reporting.figures.association import association_heatmap
 from attention_faults.reporting.figures.detection import detection_roc
 from attention_faults.reporting.figures.example import example_densities, example_interactions, example_scores
 from attention_faults.reporting.figures.flows import alluvial
+from attention_faults.reporting.figures.funnel import funnel_bars
 from attention_faults.reporting.figures.heuristics import heuristics_coverage
 from attention_faults.reporting.figures.localisation import category_by_family, cost_accuracy, mrr_by_family
 from attention_faults.reporting.figures.mutants import accuracy_drops, mutation_score_bars
@@ -28,6 +29,7 @@ __all__ = [
     "example_interactions",
     "example_scores",
     "framework_stack",
+    "funnel_bars",
     "heuristics_coverage",
     "label_bars",
     "mrr_by_family",
