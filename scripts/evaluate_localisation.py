@@ -32,10 +32,11 @@ tables.write(
 )
 tables.write(
     pd.concat(
-        [evaluation.by(runs, label) for label in ("category", "severity", "mutant")], ignore_index=True
+        [evaluation.by(runs, label) for label in ("category", "operator", "severity", "mutant")],
+        ignore_index=True,
     ),
     snakemake.output.localisation_by_group,
-    title="How well every ranker finds the blocks at fault, by category, severity and verdict on the mutant",
+    title="How well every ranker finds the blocks at fault, by kind of fault",
     note=note,
 )
 tables.write(

@@ -19,7 +19,7 @@ tables.write(
     note=snakemake.params.note,
 )
 tables.write(
-    robustness.control(main, level=level, seed=seed),
+    robustness.control(main, seed=seed),
     snakemake.output.negative_control,
     title="Negative control: blocks at fault drawn at random",
     note=snakemake.params.note,

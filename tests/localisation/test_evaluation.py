@@ -22,7 +22,7 @@ def test_every_run_regime_granularity_and_ranker_is_measured():
     many = len(rankers(METRICS))
     # pairs have no place without a reference
     assert len(runs) == 6 * 2 * (many + many - 1)
-    assert runs[evaluation.MEASURES].notna().all().all()
+    assert runs[ranking.MEASURES].notna().all().all()
 
 
 def test_a_ranker_that_sees_faults_finds_them_and_one_that_does_not_is_at_chance():

@@ -43,7 +43,23 @@ def test_ties_get_the_mean_over_all_orders(case):
 def test_areas_are_those_of_scikit_learn(case):
     scores, truth = case
     assert ranking.auroc(scores, truth) == pytest.approx(roc_auc_score(truth, scores))
-    assert ranking.average_precision(scores, truth) == pytest.approx(average_precision_score(truth, scores))
+
+
+@given(few_scores)
+def test_average_precision_is_scikit_learns_averaged_over_orders_of_ties(case):
+    scores, truth = case
+    orders = np.random.default_rng(0).random((400, len(scores)))
+    # ties are broken at random: scores are whole numbers apart or equal
+    found = [average_precision_score(truth, np.lexsort((order, scores)).argsort()) for order in orders]
+    spread = 4 * np.std(found) / np.sqrt(len(found)) + 1e-9
+    assert ranking.average_precision(scores, truth) == pytest.approx(np.mean(found), abs=spread + 0.005)
+
+
+def test_average_precision_of_a_random_order_by_hand():
+    # one of three at fault: (1 + 1/2 + 1/3) / 3; two of three: (1 + 1, 1 + 2/3, 1/2 + 2/3) / 2 / 3
+    assert ranking.average_precision(np.zeros(3), np.array([True, False, False])) == pytest.approx(11 / 18)
+    assert ranking.average_precision(np.zeros(3), np.array([True, True, False])) == pytest.approx(29 / 36)
+    assert np.isnan(ranking.average_precision(np.zeros(3), np.zeros(3, dtype=bool)))
 
 
 @given(few_scores, st.randoms())

@@ -62,8 +62,7 @@ def test_the_endpoint_weighs_models_alike():
     found = verdict.compare(parts, "gradient_norm", permutations=99, level=0.95, seed=1)
     means = [part.mean(HESSIAN.name) for part in parts]
     assert found["hessian_mrr"] == pytest.approx(np.mean(means))
-    weighted = verdict._weighted(parts, lambda part: part.point[HESSIAN.name])
-    assert weighted.mean() == pytest.approx(np.mean(means))
+    assert verdict._differences(parts, "gradient_norm").mean() == pytest.approx(found["difference"])
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -80,6 +79,52 @@ def test_the_test_holds_its_level():
     assert 0.02 <= np.mean(np.array(p) <= 0.05) <= 0.08
 
 
+def test_a_comparator_chosen_after_the_fact_is_tested_as_the_best_of_all():
+    generator = np.random.default_rng(0)
+    differences = generator.normal(0.4, 1, (8, 3)).round(3)
+    chosen = int(differences.mean(axis=0).argmin())
+    largest = [np.abs(np.array(flips) @ differences).max() for flips in itertools.product([-1, 1], repeat=8)]
+    expected = np.mean(np.array(largest) >= abs(differences[:, chosen].sum()) - 1e-9)
+    assert verdict.selected_p(differences, chosen, draws=2**8, seed=1) == pytest.approx(expected)
+    drawn = verdict.selected_p(differences, chosen, draws=255, seed=1)
+    assert drawn == pytest.approx(expected, abs=0.1)
+    plain = sign_flip_p(differences[:, chosen], alternative="two-sided")
+    assert verdict.selected_p(differences[:, [chosen]], 0, draws=2**8, seed=1) == pytest.approx(plain)
+    assert plain <= expected
+
+
+def test_the_test_of_the_best_of_five_holds_its_level():
+    generator = np.random.default_rng(1)
+    found = []
+    for _ in range(300):
+        ours, theirs = generator.normal(size=(8, 1)), generator.normal(size=(8, 5))
+        differences = ours - theirs
+        found.append(
+            verdict.selected_p(differences, int(differences.mean(axis=0).argmin()), draws=2**8, seed=1)
+        )
+    assert np.mean(np.array(found) <= 0.05) <= 0.08
+
+
+def test_better_than_gradients_is_better_than_both():
+    table = judged(shift=30.0, shifted=(*HESSIAN.members, "gradient_max", "gradient_variance"))
+    ours = verdict.quantities(table).loc["hessian_minus_gradient"]
+    both = (
+        table[(table["scope"] == verdict.ALL)].set_index("comparator").loc[["gradient_norm", GRADIENT.name]]
+    )
+    assert ours["value"] == both["difference"].min() < both["difference"].max()
+
+
+def test_models_without_curvature_are_not_compared():
+    from dataclasses import replace  # noqa: PLC0415
+
+    blind = made_up("han")
+    values = {name: array for name, array in blind.values.items() if not name.startswith("hessian")}
+    parts = [evaluation.redraw(replace(blind, values=values), draws=20, seed=1)]
+    parts += [evaluation.redraw(made_up(name), draws=20, seed=1) for name in ("cnn3d", "distilbert")]
+    table = verdict.judge(parts, permutations=99, level=0.95, seed=1)
+    assert table.iloc[0]["verdict"] == "none: the study lacks han"
+
+
 def test_rank_biserial_by_hand():
     # ranks of |d|: 1, 2, 3; the middle one is unfavourable
     assert verdict.rank_biserial(np.array([0.1, -0.2, 0.3, 0.0])) == pytest.approx((1 - 2 + 3) / 6)
@@ -92,7 +137,8 @@ def test_rank_biserial_by_hand():
         ([(0.1, 0.05, 0.2, 0.01)] * 3, "yes"),
         ([(0.1, 0.05, 0.2, 0.06)] * 3, "not shown"),
         ([(0.1, 0.05, 0.2, 0.01)] * 2 + [(0.1, -0.01, 0.2, 0.01)], "not shown"),
-        ([(0.1, 0.05, 0.2, 0.01)] * 2 + [(-0.1, -0.2, -0.01, 0.9)], "no"),
+        ([(0.1, 0.05, 0.2, 0.01)] * 2 + [(-0.1, -0.2, -0.01, 0.9)], "not shown"),
+        ([(0.1, 0.05, 0.2, 0.01), (-0.1, -0.2, -0.01, 0.9), (0.1, 0.05, 0.2, 0.01)], "no"),
         ([(-0.1, -0.2, 0.05, 0.01)] * 3, "not shown"),
     ],
 )

@@ -33,6 +33,7 @@ METRICS = [
 def made_up(
     model: str = "han",
     *,
+    subject: str | None = None,
     seed: int = 0,
     references: int = 10,
     negatives: int = 5,
@@ -77,7 +78,7 @@ def made_up(
     costs = {
         name: {"gradient": 65.0, "hessian": 200.0}.get(catalogue()[name].family, 0.0) for name in METRICS
     }
-    return Evidence(model, BLOCKS, sizes, runs, held, values, costs)
+    return Evidence(model, subject or model, BLOCKS, sizes, runs, held, values, costs)
 
 
 def without(evidence: Evidence, metric: str, run: int) -> Evidence:

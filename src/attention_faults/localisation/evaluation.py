@@ -17,10 +17,10 @@ from attention_faults.localisation.ranking import Bools, Floats
 from attention_faults.taxonomy.resampling import percentile_interval
 
 UNIT = ["operator", "place"]
-MEASURES = ["mrr", "top1", "top3", "exam", "auroc", "average_precision"]
 ABOUT = ["regime", "way", "granularity", "ranker", "family"]
 WITH, WITHOUT = "with reference", "without reference"
 BLOCKS, LAYERS = "block", "layer"
+CHANCE_DRAWS = 500
 CHUNK = 2**24  # numbers held at once while redrawing
 
 
@@ -35,11 +35,11 @@ def measure(evidence: Evidence) -> pd.DataFrame:
 
     Returns:
         One row for each run, regime, granularity and ranker: model, the run's operator, place, severity and
-        seed, regime, way (of judging without reference), granularity, ranker, family, and the `MEASURES`.
+        seed, regime, way (of judging without reference), granularity, ranker, family, and all measures.
     """
     runs = located(evidence)
     if not runs:
-        return pd.DataFrame(columns=["model", *UNIT, "severity", "seed", *ABOUT, *MEASURES])
+        return pd.DataFrame(columns=["model", *UNIT, "severity", "seed", *ABOUT, *ranking.MEASURES])
     about = evidence.runs.loc[runs, ["operator", "place", "severity", "seed"]].reset_index(drop=True)
     about.insert(0, "model", evidence.model)
     truth = evidence.truth[runs]
@@ -55,23 +55,29 @@ def measure(evidence: Evidence) -> pd.DataFrame:
                 BLOCKS: (scores, truth),
                 LAYERS: by_layer(scores, truth, evidence.blocks),
             }.items():
-                found = pd.DataFrame(
-                    {
-                        "regime": regime,
-                        "way": used,
-                        "granularity": granularity,
-                        "ranker": ranker.name,
-                        "family": ranker.family,
-                        "mrr": ranking.reciprocal_rank(s, t),
-                        "top1": ranking.top(s, t, 1),
-                        "top3": ranking.top(s, t, 3),
-                        "exam": ranking.exam(s, t),
-                        "auroc": ranking.auroc(s, t),
-                        "average_precision": ranking.average_precision(s, t),
-                    }
+                described = {
+                    "regime": regime,
+                    "way": used,
+                    "granularity": granularity,
+                    "ranker": ranker.name,
+                    "family": ranker.family,
+                }
+                measures = (
+                    chance_of_layers(truth, evidence.blocks)
+                    if ranker == RANDOM and granularity == LAYERS
+                    else ranking.measures(s, t)
                 )
-                parts.append(pd.concat([about, found], axis=1))
+                parts.append(about.assign(**described, **measures))
     return pd.concat(parts, ignore_index=True)
+
+
+def chance_of_layers(truth: Bools, blocks: Sequence[str]) -> dict[str, Floats]:
+    """Measure random scores of blocks by layer: a layer of many blocks then comes early more often."""
+    generator = np.random.default_rng(0)
+    drawn = [
+        ranking.measures(*by_layer(generator.random(truth.shape), truth, blocks)) for _ in range(CHANCE_DRAWS)
+    ]
+    return {name: np.mean([part[name] for part in drawn], axis=0) for name in drawn[0]}
 
 
 def by_layer(scores: Floats, truth: Bools, blocks: Sequence[str]) -> tuple[Floats, Bools]:
@@ -135,7 +141,8 @@ def redraw(
     if not runs:
         return None
     reference = evidence.reference() if reference is None else reference
-    generator = np.random.default_rng(seed)
+    # draws of one model must not go with those of another
+    generator = np.random.default_rng([seed, *evidence.model.encode()])
     about = evidence.runs.loc[runs].reset_index(drop=True)
     truth = evidence.truth[runs]
     frequency = fault_frequency(about, truth)
@@ -189,11 +196,11 @@ def summarise(runs: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
         by: columns that tell what is averaged apart, beside regime, granularity and ranker.
 
     Returns:
-        One row a group: `by`, regime, way, granularity, ranker, family, units, runs, the `MEASURES`,
+        One row a group: `by`, regime, way, granularity, ranker, family, units, runs, all measures,
         chance_mrr and mrr_above_chance = (mrr - chance) / (1 - chance).
     """
     group = [*by, "regime", "granularity", "ranker"]
-    averaged = dict.fromkeys(MEASURES, "mean")
+    averaged = dict.fromkeys(ranking.MEASURES, "mean")
     about = {"way": "first", "family": "first"}
     names = list(dict.fromkeys([*group, "model", *UNIT]))
     units = runs.groupby(names, sort=False, as_index=False).agg({**about, "seed": "size", **averaged})
@@ -202,7 +209,7 @@ def summarise(runs: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
         family=("family", "first"),
         units=("seed", "size"),
         runs=("seed", "sum"),
-        **{name: (name, "mean") for name in MEASURES},
+        **{name: (name, "mean") for name in ranking.MEASURES},
     )
     chance = table.loc[table["ranker"] == RANDOM.name, [*group, "mrr"]].drop(columns="ranker")
     table = table.merge(chance.rename(columns={"mrr": "chance_mrr"}), on=group[:-1], how="left")

@@ -31,6 +31,7 @@ class Evidence:
 
     Attributes:
         model: its name.
+        subject: what it is an instance of.
         blocks: names, in the order of the model.
         sizes: parameters of each block.
         runs: one row a run: kind, series, operator, place, severity, seed, outcome.
@@ -40,6 +41,7 @@ class Evidence:
     """
 
     model: str
+    subject: str
     blocks: tuple[str, ...]
     sizes: Floats
     runs: pd.DataFrame
@@ -73,7 +75,7 @@ def files(inputs: Mapping[str, Sequence[str]], variant: str = MAIN) -> list[File
 
 
 def read(series: Iterable[Files], stage: str) -> list[Evidence]:
-    """Read what was measured at a checkpoint, by model; runs that could not be measured are left out."""
+    """Read what was measured at a checkpoint, by model; runs and models that could not be are left out."""
     models: dict[str, list[tuple[dict[str, Any], pd.DataFrame, pd.DataFrame]]] = {}
     for files in series:
         summary = json.loads(files.summary.read_text(encoding="utf-8"))
@@ -82,7 +84,11 @@ def read(series: Iterable[Files], stage: str) -> list[Evidence]:
             for path in (files.profile, files.outcomes)
         )
         models.setdefault(summary["model"], []).append((summary, table, outcomes))
-    return [_evidence(model, parts) for model, parts in models.items()]
+    return [
+        _evidence(model, parts)
+        for model, parts in models.items()
+        if any(outcomes["outcome"].isin([MEASURED, UNCHECKED]).any() for _, _, outcomes in parts)
+    ]
 
 
 def _evidence(model: str, parts: Sequence[tuple[dict[str, Any], pd.DataFrame, pd.DataFrame]]) -> Evidence:
@@ -104,7 +110,8 @@ def _evidence(model: str, parts: Sequence[tuple[dict[str, Any], pd.DataFrame, pd
         str(name): _array(rows, len(runs), blocks) for name, rows in table.groupby("metric", sort=False)
     }
     costs = table.groupby("metric", sort=False)["cost"].mean().to_dict()
-    return Evidence(model, blocks, sized["estimate"].to_numpy(float), runs, truth, values, costs)
+    subject = parts[0][0]["subject"]["name"]
+    return Evidence(model, subject, blocks, sized["estimate"].to_numpy(float), runs, truth, values, costs)
 
 
 def _array(rows: pd.DataFrame, runs: int, blocks: tuple[str, ...]) -> Floats:
@@ -220,6 +227,8 @@ def without_reference(evidence: Evidence, runs: Sequence[int]) -> tuple[dict[str
                 spread = TO_SIGMA * _median(np.abs(others - middle[:, np.newaxis]), axis=1)
                 with np.errstate(invalid="ignore", divide="ignore"):
                     distances[:, block] = np.abs(scaled[:, block] - middle) / spread
+            # the farthest, where its siblings are all alike
+            distances = np.where(np.isposinf(distances), np.finfo(float).max, distances)
             shares[:, many] = _share_below(distances[:, many])
         scores[name] = shares[np.newaxis]
     return scores, dict.fromkeys(scores, way)

@@ -3,16 +3,18 @@
 Scores and truth have blocks in their last dimension; the higher the score, the more suspect the block.
 """
 
+import math
 from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
-from sklearn.metrics import average_precision_score
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Bools = NDArray[np.bool_]
+
+MEASURES = ["mrr", "top1", "top3", "exam", "auroc", "average_precision"]
 
 
 def without_gaps(scores: Floats) -> Floats:
@@ -58,10 +60,43 @@ def auroc(scores: Floats, truth: Bools) -> Floats:
 
 
 def average_precision(scores: Floats, truth: Bools) -> Floats:
-    """Return the average precision over blocks, (...), as scikit-learn has it: ties share a threshold."""
+    """Return the expected average precision over blocks, shape (...); nan without a block at fault.
+
+    With ties it is the mean over their orders: a block at fault at place k of g tied ones, t of them at
+    fault, below A others, a of them at fault, has precision (a + 1 + (k - 1)(t - 1)/(g - 1)) / (A + k).
+    """
     truth = np.broadcast_to(truth, scores.shape)
-    rows = zip(truth.reshape(-1, truth.shape[-1]), scores.reshape(-1, scores.shape[-1]), strict=True)
-    return np.array([average_precision_score(t, s) for t, s in rows]).reshape(scores.shape[:-1])
+    rows = zip(scores.reshape(-1, scores.shape[-1]), truth.reshape(-1, truth.shape[-1]), strict=True)
+    found = np.array([_average_precision(s, t) for s, t in rows])
+    return found.reshape(scores.shape[:-1])
+
+
+def _average_precision(scores: Floats, truth: Bools) -> float:
+    if not truth.any():
+        return math.nan
+    total, above, found = 0.0, 0, 0
+    for value in np.unique(scores)[::-1]:
+        tied = scores == value
+        size, faulty = int(tied.sum()), int((tied & truth).sum())
+        if faulty:
+            place = np.arange(1, size + 1)
+            before = (place - 1) * (faulty - 1) / max(size - 1, 1)
+            total += faulty * float(np.mean((found + 1 + before) / (above + place)))
+        above, found = above + size, found + faulty
+    return total / found
+
+
+def measures(scores: Floats, truth: Bools) -> dict[str, Floats]:
+    """Return every measure, by the names of `MEASURES`."""
+    found = (
+        reciprocal_rank(scores, truth),
+        top(scores, truth, 1),
+        top(scores, truth, 3),
+        exam(scores, truth),
+        auroc(scores, truth),
+        average_precision(scores, truth),
+    )
+    return dict(zip(MEASURES, found, strict=True))
 
 
 def _standing(scores: Floats, truth: Bools) -> tuple[Integers, Integers, Integers]:

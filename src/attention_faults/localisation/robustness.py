@@ -1,29 +1,45 @@
 """Whether the answer hangs on a choice: the endpoint again, with one choice changed at a time."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.stats import norm, sem
 
 from attention_faults.localisation import ranking
-from attention_faults.localisation.evaluation import Redrawn, located, redraw
+from attention_faults.localisation.evaluation import UNIT, located, redraw
 from attention_faults.localisation.evidence import REFERENCE_RUNS, Evidence, with_reference
 from attention_faults.localisation.rankers import (
+    FREQUENCY,
     GRADIENT,
     GRADIENT_NORM,
     HESSIAN,
     Ranker,
     fault_frequency,
+    rankers,
     score,
 )
 from attention_faults.localisation.ranking import Floats
-from attention_faults.localisation.verdict import PRIMARY
-from attention_faults.taxonomy.resampling import percentile_interval
+from attention_faults.localisation.verdict import BEST_TRIVIAL, PRIMARY, TRIVIAL, answer, compare
 
-REFERENCES = (5, 10, 20)
+REFERENCES = (5, 20)  # beside the 10 of the protocol
+COMPARATORS = (GRADIENT_NORM.name, GRADIENT.name, BEST_TRIVIAL)
+COLUMNS = [
+    "choice",
+    "value",
+    "models",
+    "comparator",
+    "hessian_mrr",
+    "comparator_mrr",
+    "difference",
+    "low",
+    "high",
+    "verdict",
+]
 CONTROLS = 200  # draws of blocks at fault
+LUCK = 0.01
 
 
 def vary(
@@ -44,9 +60,9 @@ def vary(
         seed: of the draws.
 
     Returns:
-        One row a choice: choice, value, models (the protocol's that are in the study, else all), hessian_mrr
-        and gradient_mrr (aggregates), gradient_norm_mrr, difference (of the Hessian aggregate from the
-        gradient norm) with its interval.
+        One row a choice and comparator (gradient norm, gradient aggregate, best trivial baseline): choice,
+        value, models (the protocol's that are in the study, else all), comparator, hessian_mrr,
+        comparator_mrr, difference with its interval, and verdict, which all comparators of a choice share.
     """
     usual = chosen(measured[main])
     choices = [_Choice("protocol", "as it is", usual)]
@@ -68,7 +84,11 @@ def vary(
         for (variant, stage), evidences in measured.items()
         if (variant, stage) != main
     ]
-    return pd.DataFrame([_row(choice, draws=draws, level=level, seed=seed) for choice in choices])
+    others = [e for e in measured[main] if e.model not in PRIMARY and e.subject in PRIMARY and located(e)]
+    if {evidence.subject for evidence in others} == set(PRIMARY):
+        choices.append(_Choice("models", "other instances of the same subjects", others))
+    parts = [_rows(choice, draws=draws, level=level, seed=seed) for choice in choices]
+    return pd.concat(parts, ignore_index=True).reindex(columns=COLUMNS)
 
 
 @dataclass(frozen=True)
@@ -83,21 +103,38 @@ class _Choice:
     references: int = REFERENCE_RUNS
 
 
-def _row(choice: _Choice, *, draws: int, level: float, seed: int) -> dict[str, object]:
-    rankers = (choice.hessian, choice.gradient, GRADIENT_NORM)
+def _rows(choice: _Choice, *, draws: int, level: float, seed: int) -> pd.DataFrame:
     redrawn = (
         redraw(
             evidence,
             draws=draws,
             seed=seed,
-            chosen=rankers,
+            chosen=[
+                choice.hessian,
+                choice.gradient,
+                *(
+                    ranker
+                    for ranker in rankers(evidence.values)
+                    if ranker.name in (GRADIENT_NORM.name, *TRIVIAL)
+                ),
+            ],
             reference=evidence.reference(choice.references),
         )
         for evidence in choice.evidences
     )
-    parts = [part for part in redrawn if part]
-    about = {"choice": choice.choice, "value": choice.value}
-    return {**about, **_endpoint(parts, choice.hessian, choice.gradient, level)}
+    parts = [part for part in redrawn if part and HESSIAN.name in part.point]
+    if not parts:
+        return pd.DataFrame()
+    about = {
+        "choice": choice.choice,
+        "value": choice.value,
+        "models": ", ".join(part.model for part in parts),
+    }
+    columns = ["comparator", "hessian_mrr", "comparator_mrr", "difference", "low", "high", "p"]
+    table = pd.DataFrame(
+        [compare(parts, name, permutations=draws, level=level, seed=seed) for name in COMPARATORS]
+    )[columns]
+    return table.drop(columns="p").assign(**about, verdict=answer(table))
 
 
 def chosen(evidences: Sequence[Evidence]) -> list[Evidence]:
@@ -108,67 +145,48 @@ def chosen(evidences: Sequence[Evidence]) -> list[Evidence]:
 
 
 def _without(ranker: Ranker, member: str) -> Ranker:
-    members = tuple(name for name in ranker.members if name != member)
-    return Ranker(f"{ranker.name} without {member}", ranker.family, members)
+    return replace(ranker, members=tuple(name for name in ranker.members if name != member))
 
 
-def _endpoint(parts: Sequence[Redrawn], hessian: Ranker, gradient: Ranker, level: float) -> dict[str, object]:
-    means = {
-        ranker: np.mean([part.mean(ranker.name) for part in parts])
-        for ranker in (hessian, gradient, GRADIENT_NORM)
-    }
-    differences = np.mean(
-        [part.means(hessian.name) - part.means(GRADIENT_NORM.name) for part in parts], axis=0
-    )
-    (low,), (high,) = percentile_interval(differences[:, np.newaxis], level)
-    return {
-        "models": ", ".join(part.model for part in parts),
-        "hessian_mrr": means[hessian],
-        "gradient_mrr": means[gradient],
-        "gradient_norm_mrr": means[GRADIENT_NORM],
-        "difference": means[hessian] - means[GRADIENT_NORM],
-        "low": low,
-        "high": high,
-    }
-
-
-def control(evidences: Sequence[Evidence], *, level: float, seed: int) -> pd.DataFrame:
+def control(evidences: Sequence[Evidence], *, seed: int) -> pd.DataFrame:
     """Rank blocks at fault that are drawn at random: every ranker must be at chance.
 
     Returns:
-        One row a ranker: ranker, draws, mean_mrr with the range that holds `level` of the draws, chance_mrr,
-        and at_chance, whether chance is in that range.
+        One row a ranker: ranker, draws, mean_mrr with its standard error, chance_mrr, z = (mean - chance) /
+        standard error, and at_chance: |z| is below what the largest of so many rankers exceeds by luck once
+        in a hundred times (Bonferroni).
     """
     generator = np.random.default_rng(seed)
-    found: dict[str, list[Floats]] = {ranker.name: [] for ranker in (HESSIAN, GRADIENT, GRADIENT_NORM)}
+    found: dict[str, list[Floats]] = {}
     chances = []
     for evidence in chosen(evidences):
         runs = located(evidence)
         about = evidence.runs.loc[runs].reset_index(drop=True)
         truth = evidence.truth[runs]
-        unit = about.groupby(["operator", "place"], sort=False).ngroup().to_numpy(dtype=np.int64)
+        unit = about.groupby(UNIT, sort=False).ngroup().to_numpy(dtype=np.int64)
         by_metric = with_reference(evidence, evidence.reference(), runs)
         orders = [
             generator.permuted(np.tile(np.arange(truth.shape[1]), (unit.max() + 1, 1)), axis=1)
             for _ in range(CONTROLS)
         ]
         drawn = np.stack([np.take_along_axis(truth, order[unit], axis=1) for order in orders])
-        for ranker in (HESSIAN, GRADIENT, GRADIENT_NORM):
-            scores = score(ranker, by_metric, fault_frequency(about, truth))
+        frequency = np.stack([fault_frequency(about, faulty) for faulty in drawn])
+        for ranker in rankers(by_metric):
+            scores = frequency if ranker == FREQUENCY else score(ranker, by_metric, frequency[0])
             ranks = ranking.reciprocal_rank(np.broadcast_to(scores, drawn.shape), drawn)
-            found[ranker.name].append(_over_units(ranks, unit))
+            found.setdefault(ranker.name, []).append(_over_units(ranks, unit))
         chances.append(
             _over_units(ranking.reciprocal_rank(np.zeros(truth.shape), truth)[np.newaxis], unit)[0]
         )
+    everywhere = {name: parts for name, parts in found.items() if len(parts) == len(chances)}
+    limit = norm.isf(LUCK / 2 / max(len(everywhere), 1))
     rows = []
-    for name, parts in found.items():
-        if not parts:
-            continue
+    for name, parts in everywhere.items():
         means = np.mean(parts, axis=0)
-        (low,), (high,) = percentile_interval(means[:, np.newaxis], level)
-        chance = float(np.mean(chances))
-        rows.append([name, CONTROLS, means.mean(), low, high, chance, bool(low <= chance <= high)])
-    columns = ["ranker", "draws", "mean_mrr", "low", "high", "chance_mrr", "at_chance"]
+        chance, error = float(np.mean(chances)), float(sem(means))
+        distance = (means.mean() - chance) / error if error > 0 else 0.0
+        rows.append([name, CONTROLS, means.mean(), error, chance, distance, bool(abs(distance) <= limit)])
+    columns = ["ranker", "draws", "mean_mrr", "stderr", "chance_mrr", "z", "at_chance"]
     return pd.DataFrame(rows, columns=columns)
 
 
