@@ -105,7 +105,7 @@ def _answer(verdict: pd.DataFrame, cost: pd.DataFrame) -> list[str]:
         share = costs["equal_cost_aggregate"] / costs["hessian_aggregate"]
         lines += [
             "",
-            f"Equal cost is capped at all training samples, {share.min():.0%} to {share.max():.0%} of the cost.",
+            f"Equal cost is capped at all training samples, {share.min():.0%} to {share.max():.0%} of it.",
         ]
     without = verdict[
         verdict["scope"].str.startswith("without ") & (verdict["comparator"] == "gradient_norm")
@@ -170,8 +170,8 @@ def _operators(by_group: pd.DataFrame) -> list[str]:
     gain = (mrr["hessian_aggregate"] - mrr["gradient_norm"]).sort_values(ascending=False, kind="stable")
     head = (
         f"For which faults does curvature help? The {SHOWN_OPERATORS} with the largest gain over the "
-        f"gradient norm, and the {SHOWN_OPERATORS} with the largest loss, of {len(gain)} (exploratory: the ends of a "
-        "sorted list are partly luck). Why is not measured here; what each fault does stands beside it."
+        f"gradient norm, and the {SHOWN_OPERATORS} with the largest loss, of {len(gain)} (exploratory: the "
+        "ends of a sorted list are partly luck). Why is not measured here; what each fault does stands beside it."
     )
     lines = [
         head,
