@@ -171,7 +171,7 @@ def _operators(by_group: pd.DataFrame) -> list[str]:
     head = (
         f"For which faults does curvature help? The {SHOWN_OPERATORS} with the largest gain over the "
         f"gradient norm, and the {SHOWN_OPERATORS} with the largest loss, of {len(gain)} (exploratory: the "
-        "ends of a sorted list are partly luck). Why is not measured here; what each fault does stands beside it."
+        "ends of a sorted list are partly luck). Why is not measured; what a fault does stands beside it."
     )
     lines = [
         head,
