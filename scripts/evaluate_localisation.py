@@ -4,7 +4,7 @@ import pandas as pd
 
 from attention_faults import job
 from attention_faults.faults import operator
-from attention_faults.localisation import cost, evaluation, evidence, verdict
+from attention_faults.localisation import cost, evaluation, evidence, rankers, verdict
 from attention_faults.reporting import tables
 
 job.log_to(snakemake.log[0])
@@ -32,7 +32,10 @@ tables.write(
 )
 tables.write(
     pd.concat(
-        [evaluation.by(runs, label) for label in ("category", "operator", "severity", "mutant")],
+        [
+            *(evaluation.by(runs, label) for label in ("category", "level", "mutant")),
+            evaluation.by(runs[runs["ranker"].isin([*rankers.SHOWN, rankers.RANDOM.name])], "operator"),
+        ],
         ignore_index=True,
     ),
     snakemake.output.localisation_by_group,

@@ -217,7 +217,7 @@ def summarise(runs: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
 
 
 def described(runs: pd.DataFrame, operators: Mapping[str, Operator], mutants: pd.DataFrame) -> pd.DataFrame:
-    """Add to each run the category of its fault, and the verdict on its mutant.
+    """Add to each run the category of its fault, its operator's which severity it has, and the mutant's verdict.
 
     Args:
         runs: as from `measure`.
@@ -226,7 +226,14 @@ def described(runs: pd.DataFrame, operators: Mapping[str, Operator], mutants: pd
     """
     categories = runs["operator"].map({name: entry.category for name, entry in operators.items()})
     verdicts = mutants[[*MUTANT, "verdict"]].rename(columns={"verdict": "mutant"})
-    return runs.assign(category=categories).merge(verdicts, on=MUTANT, how="left")
+    levels = {
+        (name, severity): f"{number} of {len(entry.severities)}"
+        for name, entry in operators.items()
+        for number, severity in enumerate(entry.severities, 1)
+    }
+    keys = zip(runs["operator"], runs["severity"], strict=True)
+    of_operator = [levels.get(key, "another") for key in keys]
+    return runs.assign(category=categories, level=of_operator).merge(verdicts, on=MUTANT, how="left")
 
 
 def by(runs: pd.DataFrame, label: str) -> pd.DataFrame:

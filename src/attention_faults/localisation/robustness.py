@@ -40,6 +40,7 @@ COLUMNS = [
 ]
 CONTROLS = 200  # draws of blocks at fault
 LUCK = 0.01
+ROUNDING = 1e-9  # of a mean that does not vary: a random order
 
 
 def vary(
@@ -184,7 +185,7 @@ def control(evidences: Sequence[Evidence], *, seed: int) -> pd.DataFrame:
     for name, parts in everywhere.items():
         means = np.mean(parts, axis=0)
         chance, error = float(np.mean(chances)), float(sem(means))
-        distance = (means.mean() - chance) / error if error > 0 else 0.0
+        distance = (means.mean() - chance) / max(error, ROUNDING)
         rows.append([name, CONTROLS, means.mean(), error, chance, distance, bool(abs(distance) <= limit)])
     columns = ["ranker", "draws", "mean_mrr", "stderr", "chance_mrr", "z", "at_chance"]
     return pd.DataFrame(rows, columns=columns)

@@ -96,8 +96,8 @@ def _answer(verdict: pd.DataFrame, cost: pd.DataFrame) -> list[str]:
             f"{row.hessian_mrr:.3f}",
             f"{row.comparator_mrr:.3f}",
             _interval(row.difference, row.low, row.high),
-            f"{row.p:.3f}",
-            "" if pd.isna(row.p_holm) else f"{row.p_holm:.3f}",
+            _p(row.p),
+            "" if pd.isna(row.p_holm) else _p(row.p_holm),
         ]
         lines.append(f"| {' | '.join(cells)} |")
     costs = cost.pivot_table(index="model", columns="ranker", values="cost", sort=False)
@@ -105,7 +105,7 @@ def _answer(verdict: pd.DataFrame, cost: pd.DataFrame) -> list[str]:
         share = costs["equal_cost_aggregate"] / costs["hessian_aggregate"]
         lines += [
             "",
-            f"Equal cost is capped at all training samples, {share.min():.0%} to {share.max():.0%} of it.",
+            f"Equal cost stops at all training samples: it spends {share.min():.0%} to {share.max():.0%}.",
         ]
     without = verdict[
         verdict["scope"].str.startswith("without ") & (verdict["comparator"] == "gradient_norm")
@@ -134,7 +134,7 @@ def _shown(row: Any) -> str:
     side = "better" if row.low > 0 else "worse"
     p, corrected = (row.p, "") if pd.isna(row.p_holm) else (row.p_holm, ", Holm")
     agreed = "" if p <= LEVEL else " by its interval, but not by the test"
-    return f"{side}{agreed} (p = {p:.3f}{corrected})"
+    return f"{side}{agreed} (p {_p(p)}{corrected})"
 
 
 def _models(localisation: pd.DataFrame) -> list[str]:
@@ -224,6 +224,10 @@ def _beyond(found: dict[str, pd.DataFrame]) -> list[str]:
         f"- Blocks at fault drawn at random: {control.sum()} of {len(control)} rankers are at chance."
     )
     return [*lines, ""]
+
+
+def _p(value: float) -> str:
+    return f"{value:.3f}" if value >= 0.0005 else "< 0.001"
 
 
 def _interval(value: float, low: float, high: float, digits: int = 3) -> str:
