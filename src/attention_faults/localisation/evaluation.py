@@ -217,7 +217,7 @@ def summarise(runs: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
 
 
 def described(runs: pd.DataFrame, operators: Mapping[str, Operator], mutants: pd.DataFrame) -> pd.DataFrame:
-    """Add to each run the category of its fault, its operator's which severity it has, and the mutant's verdict.
+    """Add to each run the category of its fault, the level of its severity, and the verdict on its mutant.
 
     Args:
         runs: as from `measure`.
