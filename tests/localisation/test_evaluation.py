@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 from support.evidence import BLOCKS, METRICS, made_up, without
 
+from attention_faults.faults.operator import catalogue
 from attention_faults.localisation import evaluation, ranking
 from attention_faults.localisation.evidence import with_reference
 from attention_faults.localisation.rankers import (
@@ -131,3 +132,27 @@ def test_a_model_without_faults_has_nothing_to_locate():
     found = made_up(faults=0)
     assert evaluation.measure(found).empty
     assert evaluation.redraw(found, draws=100, seed=1) is None
+
+
+def test_chance_of_a_layer_grows_with_its_blocks():
+    truth = np.array([[False, True, False, False], [True, False, False, False]])
+    found = evaluation.chance_of_layers(truth, ["a.one", "b.one", "b.two", "b.three"])
+    # the largest of four random scores is in layer b three times of four
+    np.testing.assert_allclose(found["mrr"], [3 / 4 + 1 / 4 / 2, 1 / 4 + 3 / 4 / 2], atol=0.04)
+    np.testing.assert_allclose(found["top1"], [3 / 4, 1 / 4], atol=0.08)
+
+
+def test_levels_count_the_severities_of_an_operator():
+    operators = catalogue()
+    scale = operators["wrong_scale"]
+    runs = pd.DataFrame(
+        [
+            {"model": "m", "operator": "wrong_scale", "place": "p", "severity": severity}
+            for severity in (*scale.severities, 123.5)
+        ]
+    )
+    mutants = runs.assign(verdict="killed")
+    found = evaluation.described(runs, operators, mutants)
+    many = len(scale.severities)
+    assert found["level"].tolist() == [*(f"{n} of {many}" for n in range(1, many + 1)), "another"]
+    assert set(found["category"]) == {scale.category}
