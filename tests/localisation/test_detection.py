@@ -18,6 +18,10 @@ def test_faults_far_from_the_reference_are_detected():
     row = table.loc["hessian_aggregate"]
     assert row[["auroc", "low", "high"]].tolist() == pytest.approx([1, 1, 1])
     assert row["false_alarms"] == 0
+    # Wilson, none of 20: z^2 / (n + z^2)
+    assert row[["alarms_low", "alarms_high"]].tolist() == pytest.approx(
+        [0, 1.96**2 / (20 + 1.96**2)], abs=1e-4
+    )
     assert (row["negatives"], row["faulty_runs"]) == (20, 60)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 from sklearn.metrics import roc_auc_score, roc_curve
+from statsmodels.stats.proportion import proportion_confint
 
 from attention_faults.faults.campaign import FAULTY, NEGATIVE
 from attention_faults.faults.mutants import MUTANT
@@ -48,13 +49,14 @@ def detect(scored: pd.DataFrame, *, draws: int, level: float, seed: int) -> pd.D
 
     Args:
         scored: as from `anomalies`, of all models.
-        draws: of the bootstrap, of mutants and of negatives.
+        draws: of the bootstrap, of mutants and of negatives within models; the reference is held.
         level: of the intervals.
         seed: of the draws.
 
     Returns:
         One row a ranker: ranker, family, faulty_runs, negatives, auroc with its interval, and false_alarms at
-        a recall of 0.8; these are missing, and `remark` says so, with fewer than 20 negatives.
+        a recall of 0.8 with the Wilson interval of a share of the negatives (the threshold held); these are
+        missing, and `remark` says so, with fewer than 20 negatives.
     """
     rows = []
     for (name, family), part in scored.groupby(["ranker", "family"], sort=False):
@@ -67,19 +69,13 @@ def detect(scored: pd.DataFrame, *, draws: int, level: float, seed: int) -> pd.D
             remark = f"not estimable: it takes a faulty run and {LEAST_NEGATIVES} negatives"
             rows.append({**row, "remark": remark})
             continue
-        groups = [group["score"].to_numpy(float) for _, group in faulty.groupby(MUTANT, sort=False)]
-        found = auroc(np.concatenate(groups), clean)
-        generator = np.random.default_rng(seed)
-        redrawn = [
-            auroc(
-                np.concatenate([groups[i] for i in generator.integers(len(groups), size=len(groups))]),
-                generator.choice(clean, len(clean)),
-            )
-            for _ in range(draws)
-        ]
-        (low,), (high,) = percentile_interval(np.array(redrawn)[:, np.newaxis], level)
-        alarms = false_alarms(faulty["score"].to_numpy(float), clean)
-        rows.append({**row, "auroc": found, "low": low, "high": high, "false_alarms": alarms, "remark": ""})
+        drawn = _redrawn(part, draws, seed)
+        (low,), (high,) = percentile_interval(drawn[:, np.newaxis], level)
+        scores = faulty["score"].to_numpy(float)
+        alarms = false_alarms(scores, clean)
+        wilson = proportion_confint(round(alarms * len(clean)), len(clean), alpha=1 - level, method="wilson")
+        row |= {"auroc": auroc(scores, clean), "low": low, "high": high, "false_alarms": alarms}
+        rows.append({**row, "alarms_low": wilson[0], "alarms_high": wilson[1], "remark": ""})
     columns = [
         "ranker",
         "family",
@@ -89,9 +85,36 @@ def detect(scored: pd.DataFrame, *, draws: int, level: float, seed: int) -> pd.D
         "low",
         "high",
         "false_alarms",
+        "alarms_low",
+        "alarms_high",
         "remark",
     ]
     return pd.DataFrame(rows).reindex(columns=columns)
+
+
+def _redrawn(scored: pd.DataFrame, draws: int, seed: int) -> Floats:
+    """Redraw the area: mutants, with all their runs, and negatives, each within its model."""
+    generator = np.random.default_rng(seed)
+    models = [
+        (
+            [
+                group["score"].to_numpy(float)
+                for _, group in part[part["kind"] == FAULTY].groupby(MUTANT, sort=False)
+            ],
+            part.loc[part["kind"] == NEGATIVE, "score"].to_numpy(float),
+        )
+        for _, part in scored.groupby("model", sort=False)
+    ]
+    found = []
+    for _ in range(draws):
+        faulty = [
+            mutants[i]
+            for mutants, _ in models
+            for i in generator.integers(len(mutants) or 1, size=len(mutants))
+        ]
+        clean = [generator.choice(negatives, len(negatives)) for _, negatives in models if len(negatives)]
+        found.append(auroc(np.concatenate(faulty), np.concatenate(clean)))
+    return np.array(found)
 
 
 def auroc(faulty: Floats, clean: Floats) -> float:
