@@ -74,10 +74,11 @@ def measure(evidence: Evidence) -> pd.DataFrame:
 def chance_of_layers(truth: Bools, blocks: Sequence[str]) -> dict[str, Floats]:
     """Measure random scores of blocks by layer: a layer of many blocks then comes early more often."""
     generator = np.random.default_rng(0)
+    sets, of_run = np.unique(truth, axis=0, return_inverse=True)  # runs of a fault share their blocks
     drawn = [
-        ranking.measures(*by_layer(generator.random(truth.shape), truth, blocks)) for _ in range(CHANCE_DRAWS)
+        ranking.measures(*by_layer(generator.random(sets.shape), sets, blocks)) for _ in range(CHANCE_DRAWS)
     ]
-    return {name: np.mean([part[name] for part in drawn], axis=0) for name in drawn[0]}
+    return {name: np.mean([part[name] for part in drawn], axis=0)[of_run] for name in drawn[0]}
 
 
 def by_layer(scores: Floats, truth: Bools, blocks: Sequence[str]) -> tuple[Floats, Bools]:
