@@ -10,16 +10,19 @@ from torch import Tensor, nn
 
 from attention_faults.faults.fault import EVERYWHERE, Fault, check_effect, fingerprint, injected, places
 from attention_faults.faults.operator import catalogue
+from attention_faults.subjects.graph_han import GraphHan
 from attention_faults.subjects.subject import Batch, Subject
 from attention_faults.subjects.training import Plan
 
-SUBJECTS = ["han", "graph_han", "cnn3d", "distilbert", "decoder"]
+EMBEDDED = ["han", "graph_han", "cnn3d", "distilbert", "decoder"]
+OTHERS: dict[str, Subject] = {"graph_han_program": GraphHan(network="program")}
+SUBJECTS = [*EMBEDDED, *OTHERS]
 
 
 @cache
 def studied(name: str) -> tuple[Plan, nn.Module, Batch]:
     """A model in its default size, made once: whatever a fault leaves behind shows in the next test."""
-    subject = Subject.named(name)()
+    subject = OTHERS.get(name) or Subject.named(name)()
     plan = Plan.of(subject, subject.task(0), seed=1)
     batch = {key: tensor[:32] for key, tensor in plan.task.train.items()}
     return plan, subject.build(plan.task, seed=1).eval(), batch
@@ -118,7 +121,7 @@ def test_no_two_faults_are_the_same(name: str) -> None:
             seen[key.digest()] = fault
 
 
-@pytest.mark.parametrize("name", ["graph_han"])
+@pytest.mark.parametrize("name", ["graph_han", "graph_han_program"])
 def test_metapaths_mixed_up_everywhere_each_take_the_next(name: str) -> None:
     plan, model, _ = studied(name)
     edges = [site.attention.edges for site in plan.subject.sites(model)[:3]]

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from support.small import SUBJECTS
+from support.small import GRAPH_HAN_PROGRAM, SUBJECTS
 from torch import Tensor, nn
 
 from attention_faults.errors import InputError
@@ -19,7 +19,9 @@ UNIFORM = Fault("uniform_attention_dispatched", EVERYWHERE, 1.0)
 DEEPER = [replace(SUBJECTS[name], layers=layers) for name in ("distilbert", "decoder") for layers in (1, 5)]
 
 
-@pytest.fixture(params=SUBJECTS.values(), ids=lambda subject: subject.name)
+@pytest.fixture(
+    params=[*SUBJECTS.values(), GRAPH_HAN_PROGRAM], ids=[*SUBJECTS, f"{GRAPH_HAN_PROGRAM.name}_program"]
+)
 def subject(request: pytest.FixtureRequest) -> Subject:
     return request.param
 
@@ -48,7 +50,7 @@ def test_unknown_name_is_the_users_error() -> None:
         Subject.named("bert")
 
 
-@pytest.mark.parametrize("subject", [*SUBJECTS.values(), *DEEPER], ids=str)
+@pytest.mark.parametrize("subject", [*SUBJECTS.values(), GRAPH_HAN_PROGRAM, *DEEPER], ids=str)
 def test_blocks_hold_every_parameter_once(subject: Subject) -> None:
     model = subject.build(subject.task(0), seed=0)
     in_blocks = [id(parameter) for block in subject.blocks(model).values() for parameter in block]

@@ -12,7 +12,7 @@ import pytest
 import scipy.io
 import torch
 from support.real_data import ACM, needs
-from support.small import SUBJECTS
+from support.small import GRAPH_HAN_PROGRAM, SUBJECTS
 from torch import Tensor
 
 from attention_faults.errors import InputError
@@ -22,6 +22,8 @@ from attention_faults.subjects.graph_han import (
     GraphTask,
     HeterogeneousGraphAttentionNetwork,
     NodeAttention,
+    ProgramNodeAttention,
+    ProgramSemanticAttention,
     SemanticAttention,
     neighbours,
 )
@@ -135,16 +137,101 @@ def test_semantic_attention_is_that_of_the_paper_element_by_element() -> None:
         assert output[i] == pytest.approx(expected, abs=1e-12)
 
 
+def test_program_weighs_metapaths_for_each_node_element_by_element() -> None:
+    torch.manual_seed(0)
+    nodes, metapaths, inputs, size = 4, 3, 2, 5
+    attend = ProgramSemanticAttention(inputs, size).double()
+    embeddings = 20 * torch.randn(nodes, metapaths, inputs, dtype=torch.double)
+    seen = []
+    normalise = attend.attention.normalise
+    attend.attention.normalise = lambda scores: (  # type: ignore[method-assign]
+        seen.append(normalise(scores)) or seen[-1]
+    )
+    output = attend(embeddings).tolist()
+    (weights,) = seen
+    assert weights.shape == (nodes, 1, 1, metapaths)
+    torch.testing.assert_close(weights.sum(dim=-1), torch.ones(nodes, 1, 1, dtype=torch.double))
+    assert (weights.std(dim=0) > 1e-3).all()  # nodes differ
+    weight, bias, query = (p.tolist() for p in (attend.key.weight, attend.key.bias, attend.query))
+    z = embeddings.tolist()
+    for i in range(nodes):
+        importance = [
+            math.exp(
+                sum(
+                    query[k] * math.tanh(sum(weight[k][j] * z[i][p][j] for j in range(inputs)) + bias[k])
+                    for k in range(size)
+                )
+            )
+            for p in range(metapaths)
+        ]
+        expected = [
+            sum(importance[p] * z[i][p][j] for p in range(metapaths)) / sum(importance) for j in range(inputs)
+        ]
+        assert output[i] == pytest.approx(expected, abs=1e-12)
+
+
+def test_node_attention_of_the_program_adds_a_bias_to_each_score() -> None:
+    torch.manual_seed(0)
+    edges = Edges(torch.tensor([0, 1, 2, 1]), torch.tensor([0, 0, 0, 1]), 3)  # node 2 attends to nothing
+    layer = ProgramNodeAttention(4, 2, 3, edges, dropout=0.6).double().eval()
+    with torch.no_grad():
+        for bias in (layer.bias, layer.query_bias, layer.key_bias):
+            bias.normal_()
+    features = torch.randn(3, 4, dtype=torch.double)
+    expected = []
+    for head, projection in enumerate(layer.value.split(3)):
+        value = features @ projection.T
+        query = value[0] @ layer.query[head] + layer.query_bias[head]
+        scores = [query + value[i] @ layer.key[head] + layer.key_bias[head] for i in range(3)]
+        weights = torch.stack([torch.where(s > 0, s, 0.2 * s) for s in scores]).softmax(0)
+        expected.append(weights @ value)
+    expected_first = torch.nn.functional.elu(torch.cat(expected) + layer.bias)
+    torch.testing.assert_close(layer(features.to_sparse().coalesce())[0], expected_first)
+
+
+def test_heads_of_the_program_drop_their_own_features_and_their_values() -> None:
+    torch.manual_seed(0)
+    nodes = 200
+    everyone = torch.arange(nodes)
+    layer = ProgramNodeAttention(1, 2, 1, Edges(everyone, everyone, nodes), dropout=0.5)
+    features = torch.ones(nodes, 1).to_sparse().coalesce()
+    query, _, value = layer.project(features, 0.5)
+    kept = query[..., 0] != 0  # of the features; the bias starts at zero
+    assert kept.double().mean(dim=1).tolist() == pytest.approx([0.5, 0.5], abs=0.15)
+    assert (kept[0] == kept[1]).double().mean().item() == pytest.approx(0.5, abs=0.15)
+    valued = value[..., 0] != 0
+    assert not (valued & ~kept).any()
+    assert valued.double().mean().item() == pytest.approx(0.25, abs=0.1)
+    factors = (value[..., 0] / layer.value.detach())[valued]
+    torch.testing.assert_close(factors, torch.full_like(factors, 4.0))  # twice the double of what is kept
+
+
+def test_weights_of_the_program_are_drawn_as_it_says() -> None:
+    subject = GraphHan(heads=8, size=50, semantic=400, communities=4, inputs=100, network="program")
+    model = subject.build(subject.task(0), seed=0)
+    for _, layer in model.layers():
+        assert layer.value.std().item() == pytest.approx(math.sqrt(2 / (100 + 50)), rel=0.05)
+        assert layer.value.abs().max().item() == pytest.approx(math.sqrt(6 / (100 + 50)), rel=0.01)
+        for vectors in (layer.query, layer.key):
+            assert vectors.abs().max().item() == pytest.approx(math.sqrt(6 / (50 + 1)), rel=0.05)
+        assert not any(b.any() for b in (layer.bias, layer.query_bias, layer.key_bias))
+    for parameter in model.semantic.parameters():
+        assert parameter.std().item() == pytest.approx(0.1, rel=0.15)
+    assert model.head.weight.abs().max().item() == pytest.approx(math.sqrt(6 / (400 + 4)), rel=0.02)
+    assert not model.head.bias.any()
+
+
 def _assert_same(one: Batch, other: Batch) -> None:
     assert one.keys() == other.keys()
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
-def test_dropout_acts_in_training_only(task: GraphTask) -> None:
-    model = dataclasses.replace(SMALL, dropout=0.5).build(task, seed=0)
+@pytest.mark.parametrize("subject", [SMALL, GRAPH_HAN_PROGRAM], ids=["paper", "program"])
+def test_dropout_acts_in_training_only(task: GraphTask, subject: GraphHan) -> None:
+    model = dataclasses.replace(subject, dropout=0.5).build(task, seed=0)
     assert not torch.equal(model(everything(task)), model(everything(task)))
     model.eval()
-    assert torch.equal(model(everything(task)), SMALL.build(task, seed=0)(everything(task)))
+    assert torch.equal(model(everything(task)), subject.build(task, seed=0)(everything(task)))
 
 
 def test_neighbours_share_what_they_are_linked_to() -> None:

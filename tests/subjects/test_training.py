@@ -7,7 +7,7 @@ import torch
 from support.tiny import Tiny
 
 from attention_faults.subjects.subject import Recipe
-from attention_faults.subjects.training import Plan, evaluate, train
+from attention_faults.subjects.training import Joint, LeastLoss, Plan, Scores, evaluate, train
 
 SUBJECT = Tiny()
 TASK = SUBJECT.task(0)
@@ -59,6 +59,51 @@ def test_validation_samples_choose_the_epoch_whose_weights_are_kept():
     assert run.scores[-1] in run.scores[:-2]
     for name, value in run.checkpoints["end"].items():
         assert torch.equal(value, model.state_dict()[name])
+
+
+def kept(best, offers):
+    """Offer weights that hold their epoch; return which epoch's are kept after each offer."""
+    epochs = []
+    for epoch, (accuracy, loss) in enumerate(offers):
+        best.offer(Scores(accuracy, accuracy, loss), {"epoch": torch.tensor(epoch)})
+        epochs.append(best.state["epoch"].item())
+    return epochs
+
+
+def test_choices_of_the_epoch_differ():
+    offers = [
+        (0.5, 1.0),
+        (0.6, 0.9),  # both better
+        (0.7, 1.2),  # accuracy alone
+        (0.6, 0.8),  # loss alone
+        (0.7, 0.85),  # as accurate as the best, but the best loss is that of another epoch
+        (0.7, 0.8),  # ties count
+        (0.6, 0.7),
+        (0.8, 0.7),
+    ]
+    assert kept(Joint(), offers) == [0, 1, 1, 1, 1, 5, 5, 7]
+    assert kept(LeastLoss(), offers) == [0, 1, 1, 3, 3, 3, 6, 6]
+
+
+def test_joint_choice_ends_after_as_many_idle_epochs_as_it_has_patience():
+    worse, accurate, best = (0.4, 2.0), (0.6, 1.5), (0.9, 0.1)
+    assert kept(Joint(patience=2), [(0.5, 1.0), worse, best]) == [0, 0, 2]
+    assert kept(Joint(patience=2), [(0.5, 1.0), worse, accurate, worse, best]) == [0, 0, 0, 0, 4]
+    assert kept(Joint(patience=2), [(0.5, 1.0), worse, worse, best]) == [0, 0, 0, 0]
+    assert kept(Joint(), [(0.5, 1.0), *[worse] * 99, best])[-1] == 100
+    assert kept(Joint(), [(0.5, 1.0), *[worse] * 100, best])[-1] == 0
+
+
+def test_recipe_names_the_choice_of_the_epoch():
+    recipe = Recipe(epochs=12, batch_size=16, learning_rate=0.05)
+    task = replace(TASK, validation={**TASK.test, "label": 1 - TASK.test["label"]})
+    _, least = trained(recipe, task)
+    _, joint = trained(replace(recipe, choice="joint"), task)
+    assert least.scores[:-1] == joint.scores[:-1]
+    validation = [(1 - scores.accuracy) for scores in joint.scores[:-1]]  # of two classes, the other one
+    assert validation[joint.scores.index(joint.scores[-1])] == max(
+        validation[: joint.scores.index(joint.scores[-1]) + 1]
+    )
 
 
 def evaluate_end(run, data):

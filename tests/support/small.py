@@ -1,5 +1,7 @@
 """The models under study in sizes whose Hessian a test can afford."""
 
+from dataclasses import replace
+
 from attention_faults.subjects.cnn3d import Cnn3d
 from attention_faults.subjects.decoder import Decoder
 from attention_faults.subjects.distilbert import DistilBert
@@ -7,11 +9,13 @@ from attention_faults.subjects.graph_han import GraphHan
 from attention_faults.subjects.han import Han
 from attention_faults.subjects.subject import Recipe, Subject
 
+GRAPH_HAN = GraphHan(heads=2, size=3, semantic=4, communities=8, members=4, inputs=5)
+GRAPH_HAN_PROGRAM = replace(GRAPH_HAN, network="program")
 SUBJECTS: dict[str, Subject] = {
     "han": Han(
         embedding=5, hidden=3, classes=3, weights=4, sentences=4, words=5, train_size=48, test_size=24
     ),
-    "graph_han": GraphHan(heads=2, size=3, semantic=4, communities=8, members=4, inputs=5),
+    "graph_han": GRAPH_HAN,
     "cnn3d": Cnn3d(
         channels=6,
         width=8,

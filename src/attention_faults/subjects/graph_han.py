@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, Literal, cast
 
 import numpy as np
 import scipy.io.matlab
@@ -43,11 +43,20 @@ class NodeAttention(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Turn features (N, inputs) into embeddings (N, heads * size)."""
         dropout = self.dropout if self.training else 0.0
+        query, key, value = self.project(features, dropout)
+        output, _ = self.attention(query[None], key[None], value[None], dropout=dropout)
+        return nn.functional.elu(output[0] + self.bias)
+
+    def project(self, features: Tensor, dropout: float) -> tuple[Tensor, Tensor, Tensor]:
+        """Turn features into queries and keys, (heads, N, 1), and values, (heads, N, size)."""
         features = nn.functional.dropout(features, dropout)
         value = (features @ self.value.T).view(-1, *self.query.shape).transpose(0, 1)
         query, key = ((value * vector[:, None]).sum(-1, keepdim=True) for vector in (self.query, self.key))
-        output, _ = self.attention(query[None], key[None], value[None], dropout=dropout)
-        return nn.functional.elu(output[0] + self.bias)
+        return query, key, value
+
+    def components(self) -> dict[str, tuple[nn.Parameter, ...]]:
+        """Group the parameters by role."""
+        return {"query": (self.query,), "key": (self.key,), "value": (self.value,), "output": (self.bias,)}
 
 
 class SemanticAttention(nn.Module):
@@ -61,14 +70,22 @@ class SemanticAttention(nn.Module):
 
     def forward(self, embeddings: Tensor) -> Tensor:
         """Turn embeddings (N, metapaths, inputs) into (N, inputs)."""
-        # the mean over nodes of a product with the query is the product with the mean
-        key = torch.tanh(self.key(embeddings)).mean(dim=0)
-        output, _ = self.attention(self.query[None, None, None], key[None, None], embeddings[:, None])
+        keys = self.keys(embeddings)
+        output, _ = self.attention(self.query[None, None, None], keys[:, None], embeddings[:, None])
         return output[:, 0]
+
+    def keys(self, embeddings: Tensor) -> Tensor:
+        """Turn embeddings into what is compared with the query, (1 or N, metapaths, size)."""
+        # the mean over nodes of a product with the query is the product with the mean
+        return torch.tanh(self.key(embeddings)).mean(dim=0, keepdim=True)
 
 
 class HeterogeneousGraphAttentionNetwork(nn.Module):
     """Node classifier on a fixed graph (Wang et al. 2019, algorithm 1)."""
+
+    node_attention: ClassVar[type[NodeAttention]] = NodeAttention
+    semantic_attention: ClassVar[type[SemanticAttention]] = SemanticAttention
+    classifier: ClassVar[type[nn.Linear]] = nn.Linear
 
     features: Tensor
 
@@ -88,12 +105,12 @@ class HeterogeneousGraphAttentionNetwork(nn.Module):
         self.register_buffer("features", features, persistent=False)  # data, no weights
         self.node = nn.ModuleDict(
             {
-                name: NodeAttention(inputs, heads, size, Edges(source, target, nodes), dropout)
+                name: self.node_attention(inputs, heads, size, Edges(source, target, nodes), dropout)
                 for name, (source, target) in metapaths.items()
             }
         )
-        self.semantic = SemanticAttention(heads * size, semantic)
-        self.head = nn.Linear(heads * size, classes)
+        self.semantic = self.semantic_attention(heads * size, semantic)
+        self.head = self.classifier(heads * size, classes)
 
     def layers(self) -> Iterator[tuple[str, NodeAttention]]:
         """Yield each metapath with its node attention."""
@@ -105,6 +122,83 @@ class HeterogeneousGraphAttentionNetwork(nn.Module):
         embeddings = torch.stack([layer(self.features) for _, layer in self.layers()], dim=1)
         logits: Tensor = self.head(self.semantic(embeddings)[nodes])
         return logits
+
+
+class ProgramNodeAttention(NodeAttention):
+    """Node attention of the authors' program: dropout of each head's own, of values too; biased scores."""
+
+    def __init__(self, inputs: int, heads: int, size: int, edges: Edges, dropout: float) -> None:
+        super().__init__(inputs, heads, size, edges, dropout)
+        self.query_bias = nn.Parameter(torch.zeros(heads))
+        self.key_bias = nn.Parameter(torch.zeros(heads))
+        # the fans are those of one head
+        for projection in self.value.detach().view(heads, size, inputs):
+            nn.init.xavier_uniform_(projection)
+        for vector in (*self.query.detach(), *self.key.detach()):
+            nn.init.xavier_uniform_(vector[None])
+
+    def project(self, features: Tensor, dropout: float) -> tuple[Tensor, Tensor, Tensor]:
+        """Turn sparse features into queries and keys, (heads, N, 1), and values, (heads, N, size)."""
+        projections = self.value.view(*self.query.shape, -1)
+        value = torch.stack([torch.sparse.mm(_dropped(features, dropout), one.T) for one in projections])
+        query, key = (
+            (value * vector[:, None]).sum(-1, keepdim=True) + bias[:, None, None]
+            for vector, bias in ((self.query, self.query_bias), (self.key, self.key_bias))
+        )
+        return query, key, nn.functional.dropout(value, dropout)
+
+    def components(self) -> dict[str, tuple[nn.Parameter, ...]]:
+        """Group the parameters by role."""
+        biases = {"query": (self.query, self.query_bias), "key": (self.key, self.key_bias)}
+        return {**super().components(), **biases}
+
+
+def _dropped(features: Tensor, dropout: float) -> Tensor:
+    """Drop entries of a sparse matrix; those that are zero cannot be told from dropped ones."""
+    values = nn.functional.dropout(features.values(), dropout)
+    return torch.sparse_coo_tensor(
+        features.indices(), values, features.shape, is_coalesced=True, check_invariants=False
+    )
+
+
+class ProgramSemanticAttention(SemanticAttention):
+    """Semantic attention of the authors' program: each node weighs the metapaths on its own."""
+
+    def __init__(self, inputs: int, size: int) -> None:
+        super().__init__(inputs, size)
+        for parameter in self.parameters():
+            nn.init.normal_(parameter, std=0.1)
+
+    def keys(self, embeddings: Tensor) -> Tensor:
+        """Turn embeddings into what is compared with the query, (N, metapaths, size)."""
+        return torch.tanh(self.key(embeddings))
+
+
+class GlorotLinear(nn.Linear):
+    """A linear layer that starts as Glorot and Bengio (2010, equation 16) say."""
+
+    def reset_parameters(self) -> None:
+        """Draw the weights; the bias is zero."""
+        nn.init.xavier_uniform_(self.weight)
+        nn.init.zeros_(self.bias)
+
+
+class ProgramNetwork(HeterogeneousGraphAttentionNetwork):
+    """Node classifier as in the authors' program (https://github.com/Jhy1993/HAN)."""
+
+    node_attention = ProgramNodeAttention
+    semantic_attention = ProgramSemanticAttention
+    classifier = GlorotLinear
+
+    def __init__(self, features: Tensor, metapaths: Mapping[str, Tensor], **options: Any) -> None:
+        # a paper has few of the words, and each head drops its own
+        super().__init__(features.to_sparse().coalesce(), metapaths, **options)
+
+
+NETWORKS: dict[str, type[HeterogeneousGraphAttentionNetwork]] = {
+    "paper": HeterogeneousGraphAttentionNetwork,
+    "program": ProgramNetwork,
+}
 
 
 @dataclass(frozen=True)
@@ -136,6 +230,7 @@ class GraphHan(Subject):
         size: features of a head.
         semantic: size of the keys of semantic attention.
         dropout: share of features and of node attention weights dropped in training.
+        network: as the `paper` has it, or the authors' `program`, which drops values too.
         communities: of papers, in the embedded task, as many as subjects; a multiple of four.
         members: papers of a community or subject; even.
         inputs: features of a paper, at least four.
@@ -149,6 +244,7 @@ class GraphHan(Subject):
     size: Count = 8
     semantic: Count = 16
     dropout: Share = 0.0
+    network: Literal["paper", "program"] = "paper"
     communities: Count = 100
     members: Count = 12
     inputs: Count = 16
@@ -250,7 +346,7 @@ class GraphHan(Subject):
             raise TypeError(f"{self.name} classifies nodes of a graph, got {type(task).__name__}")
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return HeterogeneousGraphAttentionNetwork(
+            return NETWORKS[self.network](
                 task.features,
                 task.metapaths,
                 heads=self.heads,
@@ -284,12 +380,7 @@ class GraphHan(Subject):
                 layer=name,
                 kind="graph_node",
                 attention=layer.attention,
-                components={
-                    "query": (layer.query,),
-                    "key": (layer.key,),
-                    "value": (layer.value,),
-                    "output": (layer.bias,),
-                },
+                components=layer.components(),
                 head_count=self.heads,
             )
             for name, layer in network.layers()

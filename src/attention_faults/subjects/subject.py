@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import ConfigDict, Field
@@ -47,6 +47,7 @@ class Recipe:
         learning_rate: constant.
         weight_decay: decoupled from the gradient, as in AdamW.
         l2: weight of a penalty that is added to the gradient, as in Adam.
+        choice: of the epoch by validation samples, where there are some: a key of `training.CHOICES`.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
@@ -56,6 +57,7 @@ class Recipe:
     learning_rate: Annotated[float, Field(gt=0)]
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     l2: Annotated[float, Field(ge=0)] = 0.0
+    choice: Literal["least_loss", "joint"] = "least_loss"
 
 
 def demand(options: dict[str, bool]) -> None:

@@ -2,6 +2,7 @@
 
 import logging
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -92,7 +93,7 @@ def _train(model: nn.Module, plan: Plan, run: Run) -> None:
     )
     epochs = plan.recipe.epochs
     epoch_of = {START: 0, MIDDLE: epochs // 2, END: epochs}
-    best = Best()
+    best = CHOICES[plan.recipe.choice]()
     for epoch in range(epochs + 1):
         if epoch:
             model.train()
@@ -112,7 +113,7 @@ def _train(model: nn.Module, plan: Plan, run: Run) -> None:
         state = _state(model)
         run.checkpoints |= {stage: state for stage, at in epoch_of.items() if at == epoch}
         if plan.task.validation is not None:
-            best.offer(evaluate(plan.subject, model, plan.task.validation).loss, state)
+            best.offer(evaluate(plan.subject, model, plan.task.validation), state)
     if best.state:
         model.load_state_dict(best.state)
         run.checkpoints[END] = best.state
@@ -120,16 +121,53 @@ def _train(model: nn.Module, plan: Plan, run: Run) -> None:
 
 
 @dataclass
-class Best:
-    """The weights with the least validation loss so far."""
+class Best(ABC):
+    """The best weights so far, by their scores on the validation samples."""
+
+    state: State = field(default_factory=dict, init=False)
+
+    @abstractmethod
+    def offer(self, scores: Scores, state: State) -> None:
+        """Keep these weights, those of the next epoch, if they are better."""
+
+
+@dataclass
+class LeastLoss(Best):
+    """The weights of the least loss."""
 
     loss: float = float("inf")
-    state: State = field(default_factory=dict)
 
-    def offer(self, loss: float, state: State) -> None:
-        """Keep these weights if they are better."""
-        if loss < self.loss:
-            self.loss, self.state = loss, state
+    def offer(self, scores: Scores, state: State) -> None:
+        """Keep these weights if their loss is less."""
+        if scores.loss < self.loss:
+            self.loss, self.state = scores.loss, state
+
+
+@dataclass
+class Joint(Best):
+    """The last weights of both the best accuracy and the least loss, as in the program of Wang et al. (2019).
+
+    Attributes:
+        patience: epochs in a row that reach neither, after which that program stops and nothing is kept.
+    """
+
+    patience: int = 100
+    accuracy: float = 0.0
+    loss: float = float("inf")
+    waited: int = 0
+
+    def offer(self, scores: Scores, state: State) -> None:
+        """Keep these weights if neither score is worse than the best of it so far."""
+        if self.waited == self.patience:
+            return
+        reached = scores.accuracy >= self.accuracy, scores.loss <= self.loss
+        if all(reached):
+            self.state = state
+        self.waited = 0 if any(reached) else self.waited + 1
+        self.accuracy, self.loss = max(scores.accuracy, self.accuracy), min(scores.loss, self.loss)
+
+
+CHOICES: dict[str, type[Best]] = {"least_loss": LeastLoss, "joint": Joint}
 
 
 def _penalise(model: nn.Module, l2: float) -> None:
