@@ -6,7 +6,7 @@ Run as `PYTHONPATH=tests python benchmarks/verdict_null.py`.
 from collections import Counter
 
 import numpy as np
-from support.evidence import made_up
+from support.evidence import made_up  # type: ignore[import-not-found]
 
 from attention_faults.localisation import evaluation, verdict
 
