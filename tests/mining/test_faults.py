@@ -12,17 +12,20 @@ from collections import Counter
 from pathlib import Path
 from urllib.parse import quote, quote_plus
 
+import pandas as pd
 import pytest
 from support.fakes import FAKES, FakeStackExchange
 from support.mining import TOKEN, Bench
 
-from attention_faults.mining import table
+from attention_faults.mining import screening, table
+from attention_faults.mining.criteria import Criteria
 from attention_faults.mining.thread import Thread
 from attention_faults.mining.transport import SourceError
 
 # `make stress` asks for more
 FAULT_SEEDS = range(int(os.environ.get("FAULT_SEEDS", "20")))
 KILL_SEEDS = range(int(os.environ.get("KILL_SEEDS", "5")))
+ALL = Criteria(characters={"least": 0, "most": 10**9}, keywords=0, evidence=[], languages=[])
 SIZES = {"github": 260, "huggingface": 25, "huggingface_forum": 60, "stackexchange": 600}
 SECRETS = [TOKEN, quote(TOKEN, safe=""), quote_plus(TOKEN), TOKEN.replace("/", "%2F")]
 TESTS = Path(__file__).parents[1]
@@ -55,6 +58,16 @@ def assert_each_once(bench: Bench, threads: list[Thread], before: set[int]) -> N
     assert must <= found <= may
 
 
+def assert_each_is_screened_once(threads: list[Thread], table_: Path, candidates: Path) -> None:
+    """The candidate table holds every thread once, kept or dropped, beside the rows of other queries."""
+    screening.screen([table_], candidates, criteria=ALL, keywords=["attention"])
+    rows = pd.read_parquet(candidates)
+    assert len(rows) == len(threads)
+    once = rows[rows["reason"] != "same_url"]
+    assert once["url"].is_unique
+    assert set(once["url"]) == {thread.url for thread in threads}
+
+
 @pytest.mark.parametrize("seed", FAULT_SEEDS)
 @pytest.mark.parametrize("source", FAKES)
 def test_every_thread_is_found_once_through_all_faults(
@@ -79,6 +92,7 @@ def test_every_thread_is_found_once_through_all_faults(
         table.write(threads, first)
         table.write(bench.replay(tmp_path / "raw"), second)
         assert first.read_bytes() == second.read_bytes()
+        assert_each_is_screened_once(threads, first, tmp_path / "candidates.parquet")
         assert bench.server.requests == sent
         assert bench.other.requests == 0
         if source == "stackexchange":
