@@ -14,9 +14,10 @@ STUDIES, FAULTS = 60, 4
 
 
 def main() -> None:
-    """Print shares of verdicts, of what the rule before would have called no, and of significant tests."""
+    """Print shares of verdicts, of what the rule before would have called no, of significant tests and of intervals that
+    hold zero."""
     answers: Counter[str] = Counter()
-    with_trivial, significant = 0, Counter[str]()
+    with_trivial, significant, held = 0, Counter[str](), Counter[str]()
     for study in range(STUDIES):
         redrawn = []
         for number, model in enumerate(verdict.PRIMARY):
@@ -27,14 +28,16 @@ def main() -> None:
         table = verdict.judge(redrawn, permutations=999, level=0.95, seed=study)
         answers[table["verdict"].iloc[0]] += 1
         with_trivial += bool((table["high"].iloc[:3] < 0).any())
-        for role, p in zip(table["comparator"].iloc[:4], table["p"].iloc[:4], strict=True):
-            significant[role.partition(":")[0]] += bool(p <= verdict.LEVEL)
+        for row in table.iloc[:4].itertuples():
+            comparator = str(row.comparator).partition(":")[0]
+            significant[comparator] += bool(row.p <= verdict.LEVEL)
+            held[comparator] += bool(row.low <= 0 <= row.high)
     print(f"{STUDIES} studies, {len(verdict.PRIMARY)} models x {FAULTS} faults, nothing sees a fault")
     for name, count in answers.items():
         print(f"verdict {name}: {count / STUDIES:.0%}")
     print(f"an interval of (a), (b) or (c) below zero, the rule for no before: {with_trivial / STUDIES:.0%}")
     for name, count in significant.items():
-        print(f"p <= {verdict.LEVEL} against {name}: {count / STUDIES:.0%}")
+        print(f"against {name}: p <= {verdict.LEVEL} {count / STUDIES:.0%}, intervals with 0 {held[name] / STUDIES:.0%}")
 
 
 if __name__ == "__main__":
