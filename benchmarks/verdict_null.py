@@ -4,6 +4,7 @@ Run as `PYTHONPATH=tests python benchmarks/verdict_null.py`.
 """
 
 from collections import Counter
+from typing import Any
 
 import numpy as np
 from support.evidence import made_up  # type: ignore[import-not-found]
@@ -14,8 +15,7 @@ STUDIES, FAULTS = 60, 4
 
 
 def main() -> None:
-    """Print shares of verdicts, of what the rule before would have called no, of significant tests and of intervals that
-    hold zero."""
+    """Print shares of verdicts, of the rule before, of significant tests and of intervals that hold 0."""
     answers: Counter[str] = Counter()
     with_trivial, significant, held = 0, Counter[str](), Counter[str]()
     for study in range(STUDIES):
@@ -28,6 +28,7 @@ def main() -> None:
         table = verdict.judge(redrawn, permutations=999, level=0.95, seed=study)
         answers[table["verdict"].iloc[0]] += 1
         with_trivial += bool((table["high"].iloc[:3] < 0).any())
+        row: Any  # columns of the row are attributes
         for row in table.iloc[:4].itertuples():
             comparator = str(row.comparator).partition(":")[0]
             significant[comparator] += bool(row.p <= verdict.LEVEL)
@@ -36,8 +37,9 @@ def main() -> None:
     for name, count in answers.items():
         print(f"verdict {name}: {count / STUDIES:.0%}")
     print(f"an interval of (a), (b) or (c) below zero, the rule for no before: {with_trivial / STUDIES:.0%}")
-    for name, count in significant.items():
-        print(f"against {name}: p <= {verdict.LEVEL} {count / STUDIES:.0%}, intervals with 0 {held[name] / STUDIES:.0%}")
+    for name, count in held.items():
+        p = f"p <= {verdict.LEVEL} in {significant[name] / STUDIES:.0%}"
+        print(f"against {name}: {p}, interval holds 0 in {count / STUDIES:.0%}")
 
 
 if __name__ == "__main__":

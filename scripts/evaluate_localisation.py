@@ -4,7 +4,7 @@ import pandas as pd
 
 from attention_faults import job
 from attention_faults.faults import operator
-from attention_faults.localisation import cost, evaluation, evidence, rankers, verdict
+from attention_faults.localisation import cost, evaluation, evidence, moderators, rankers, verdict
 from attention_faults.reporting import tables
 
 job.log_to(snakemake.log[0])
@@ -12,7 +12,8 @@ level, note = snakemake.params.level, snakemake.params.note
 study = snakemake.params.localisation
 evidences = evidence.read(evidence.files(snakemake.input), snakemake.params.stage)
 runs = pd.concat(map(evaluation.measure, evidences), ignore_index=True)
-runs = evaluation.described(runs, operator.catalogue(), tables.read(snakemake.input.mutants))
+mutants = tables.read(snakemake.input.mutants)
+runs = evaluation.described(runs, operator.catalogue(), mutants)
 redrawn = [
     part
     for evidence_ in evidences
@@ -52,5 +53,18 @@ tables.write(
     cost.beside_accuracy(evidences, redrawn),
     snakemake.output.cost_accuracy,
     title="What every ranker costs, and what it finds",
+    note=note,
+)
+gains = moderators.gains(evidences, redrawn, mutants)
+tables.write(
+    gains,
+    snakemake.output.gains,
+    title="What the Hessian aggregate gains on the gradient norm, by fault",
+    note=note,
+)
+tables.write(
+    moderators.correlate(gains, **study, level=level, seed=snakemake.params.seed),
+    snakemake.output.moderators,
+    title="What a gain of the Hessian on the gradient norm goes with (exploratory)",
     note=note,
 )

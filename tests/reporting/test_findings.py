@@ -41,3 +41,42 @@ def test_what_gradients_at_equal_cost_spent_is_told():
     )
     verdict = pd.DataFrame([{**ROW, "difference": 0.1, "low": 0.0, "high": 0.2, "p": 0.5, "p_holm": 0.5}])
     assert "it spends 7% to 7%." in "\n".join(findings._answer(verdict, cost))
+
+
+def test_faults_stand_with_what_goes_with_their_gain():
+    gains = pd.DataFrame(
+        {
+            "operator": ["a", "a", "b"],
+            "gain": [0.5, 0.3, -0.2],
+            "gradient_change": [0.0, 0.0, 2.0],
+            "curvature_change": [1.0, 1.0, 0.0],
+        }
+    )
+    moderators = pd.DataFrame(
+        {
+            "moderator": ["gradient_change", "accuracy_drop"],
+            "units": [3, 3],
+            "rho": [-0.9, float("nan")],
+            "low": [-1.0, float("nan")],
+            "high": [-0.1, float("nan")],
+            "p_holm": [0.0001, float("nan")],
+        }
+    )
+    page = findings._operators(gains, moderators)
+    assert "| a | 2 | +0.400 | 1 | 2.7 |  |" in page
+    assert "| b | 1 | -0.200 | 7.4 | 1 |  |" in page
+    assert "| a larger gradient of the whole model | 3 | -0.90 [-1.00, -0.10] | < 0.001 |" in page
+    assert not any("accuracy" in line for line in page)
+
+
+def test_choices_are_told_by_how_far_they_move_the_differences():
+    row = {"choice": "protocol", "value": "as it is", "comparator": "gradient_norm", "verdict": "not shown"}
+    row |= {"hessian_mrr": 0.5, "comparator_mrr": 0.4, "difference": 0.1, "low": 0.0, "high": 0.2}
+    other = {"choice": "measured", "value": "small_batch, end", "verdict": "no"}
+    other |= {"difference": -0.05, "low": -0.1}
+    without = {"choice": "left out of the Hessian aggregate", "value": "hessian_trace", "difference": 0.3}
+    page = findings._choices(pd.DataFrame([row, row | other, row | without]))
+    assert "- the difference from gradient norm is between -0.050 and +0.300 (3 distinct rows);" in page
+    assert "- verdicts are not shown 2, no 1." in page
+    assert "| measured: small_batch, end | gradient norm | 0.500 | 0.400 | -0.050 [-0.100, 0.200] |" in page
+    assert not any("hessian_trace" in line for line in page)

@@ -22,8 +22,8 @@ catalogue plan runs clean_accuracies mutants surviving_mutants mutation_scores
 CURVATURE_FIGURES = [f"accuracy_drops_{model}" for model in MODELS] + ["mutation_score_by_category"]
 if EXAMPLE:  # there is something to locate
     CURVATURE_TABLES += """
-verdict claims reference_runs localisation localisation_by_group measured cost_accuracy detection detection_curves
-generalisation robustness negative_control example_scores example_interactions example_densities
+verdict claims reference_runs localisation localisation_by_group measured cost_accuracy gains moderators detection
+detection_curves generalisation robustness negative_control example_scores example_interactions example_densities
 """.split()
     CURVATURE_FIGURES += """
 mrr_by_family cost_accuracy category_by_family detection_roc example_scores example_interactions example_densities

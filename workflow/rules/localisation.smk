@@ -3,8 +3,8 @@
 STAGE = study.END
 MAIN_PROFILE = (study.MAIN, STAGE)
 KEPT = """
-verdict claims localisation localisation_by_group cost_accuracy detection generalisation robustness
-negative_control measured clean_accuracies mutation_scores plan
+verdict claims localisation localisation_by_group cost_accuracy gains moderators detection generalisation
+robustness negative_control measured clean_accuracies mutation_scores plan
 """.split()
 PROTOCOL = hashlib.sha256(Path(shipped("docs/protocol.md")).read_bytes()).hexdigest()
 EXAMPLE_OF = {"model": EXAMPLE.model, "series": EXAMPLE.name}
@@ -21,6 +21,8 @@ rule evaluate_localisation:
         **table("localisation_by_group", "Localisation", CURVATURE),
         **table("measured", "Localisation", CURVATURE),
         **table("cost_accuracy", "Localisation", CURVATURE),
+        **table("gains", "Localisation", CURVATURE),
+        **table("moderators", "Localisation", CURVATURE),
     log:
         f"{CURVATURE}/logs/evaluate_localisation.log",
     benchmark:

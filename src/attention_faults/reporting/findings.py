@@ -5,10 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from attention_faults.faults import operator
 from attention_faults.files import replacing
+from attention_faults.localisation.rankers import GRADIENT, GRADIENT_NORM
 from attention_faults.reporting import tables
 
 HEAD = """# Findings
@@ -28,6 +30,13 @@ MEANING = {
 }
 LEVEL = 0.05
 SHOWN_OPERATORS = 5
+MODERATORS = {
+    "gradient_change": "a larger gradient of the whole model",
+    "curvature_change": "a larger curvature of the whole model",
+    "accuracy_drop": "a larger drop of accuracy",
+    "parameters_at_fault": "more parameters at fault",
+    "blocks_at_fault": "more blocks at fault",
+}
 RANKERS = [
     "hessian_aggregate",
     "gradient_aggregate",
@@ -73,8 +82,9 @@ def _run(folder: Path) -> list[str]:
         *_answer(found["verdict"], found["cost_accuracy"]),
         *_models(found["localisation"]),
         *_categories(found["localisation_by_group"]),
-        *_operators(found["localisation_by_group"]),
+        *_operators(found["gains"], found["moderators"]),
         *_beyond(found),
+        *_choices(found["robustness"]),
     ]
 
 
@@ -159,34 +169,49 @@ def _categories(by_group: pd.DataFrame) -> list[str]:
     ]
 
 
-def _operators(by_group: pd.DataFrame) -> list[str]:
-    """Name the faults that curvature finds better, and worse, than the gradient norm, with what they do."""
-    rows = by_group[
-        (by_group["by"] == "operator")
-        & (by_group["granularity"] == "block")
-        & (by_group["regime"] == "with reference")
-    ]
-    mrr = rows.pivot_table(index=["label", "units"], columns="ranker", values="mrr", sort=False)
-    gain = (mrr["hessian_aggregate"] - mrr["gradient_norm"]).sort_values(ascending=False, kind="stable")
+def _operators(gains: pd.DataFrame, moderators: pd.DataFrame) -> list[str]:
+    """Name the faults that curvature finds better and worse than the gradient norm, and what goes with it."""
+    changes = ["gradient_change", "curvature_change"]
+    found = gains.groupby("operator").agg(
+        units=("gain", "size"), gain=("gain", "mean"), **{name: (name, "mean") for name in changes}
+    )
+    found = found.dropna(subset="gain").sort_values("gain", ascending=False, kind="stable")
     head = (
         f"For which faults does curvature help? The {SHOWN_OPERATORS} with the largest gain over the "
-        f"gradient norm, and the {SHOWN_OPERATORS} with the largest loss, of {len(gain)} (exploratory: the "
-        "ends of a sorted list are partly luck). Why is not measured; what a fault does stands beside it."
+        f"gradient norm, and the {SHOWN_OPERATORS} with the largest loss, of {len(found)} (exploratory: the "
+        "ends of a sorted list are partly luck). Gradient and curvature of the whole model are given as "
+        "multiples of a clean one's."
     )
     lines = [
         head,
         "",
-        "| fault | units | Hessian aggregate minus gradient norm | what it does |",
+        "| fault | units | Hessian aggregate minus gradient norm | gradient | curvature | what it does |",
+        "|---|---|---|---|---|---|",
+    ]
+    if len(found) > 2 * SHOWN_OPERATORS:
+        found = pd.concat([found.head(SHOWN_OPERATORS), found.tail(SHOWN_OPERATORS)])
+    meaning = {name: entry.mechanism for name, entry in operator.catalogue().items()}
+    row: Any  # columns of the row are attributes
+    for row in found.itertuples():
+        cells = [
+            row.Index,
+            str(row.units),
+            f"{row.gain:+.3f}",
+            f"{np.exp(row.gradient_change):.2g}",
+            f"{np.exp(row.curvature_change):.2g}",
+            meaning.get(row.Index, ""),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    lines += [
+        "",
+        "Why? What the gain goes with over the faults, within models (rank correlation; exploratory):",
+        "",
+        "| goes with | units | rho | p (Holm) |",
         "|---|---|---|---|",
     ]
-    ends = (
-        gain
-        if len(gain) <= 2 * SHOWN_OPERATORS
-        else pd.concat([gain.head(SHOWN_OPERATORS), gain.tail(SHOWN_OPERATORS)])
-    )
-    meaning = {name: entry.mechanism for name, entry in operator.catalogue().items()}
-    for value, (name, units) in zip(ends, ends.index, strict=True):
-        lines.append(f"| {name} | {units:.0f} | {value:+.3f} | {meaning.get(name, '')} |")
+    for row in moderators.dropna(subset="rho").itertuples():
+        cells = [MODERATORS[row.moderator], str(row.units), _interval(row.rho, row.low, row.high, 2)]
+        lines.append(f"| {' | '.join([*cells, _p(row.p_holm)])} |")
     return [*lines, ""]
 
 
@@ -209,20 +234,39 @@ def _beyond(found: dict[str, pd.DataFrame]) -> list[str]:
         lines.append(
             f"- A ranker learnt without the {kind} it is tried on: MRR {learnt}; chance {chance:.2f}."
         )
-    choices = found["robustness"]
-    for comparator, rows in choices.groupby(choices["comparator"].str.partition(":")[0], sort=False):
-        spread = rows["difference"].drop_duplicates()
-        against = str(comparator).replace("_", " ")
-        lines.append(
-            f"- One choice changed at a time ({len(spread)} distinct rows): the difference from {against} is "
-            f"between {spread.min():+.3f} and {spread.max():+.3f}."
-        )
-    answers = choices.drop_duplicates(["choice", "value"])["verdict"].value_counts()
-    lines.append(f"- Verdicts of these choices: {', '.join(f'{name} {n}' for name, n in answers.items())}.")
     control = found["negative_control"]["at_chance"].astype(str) == "True"
     lines.append(
         f"- Blocks at fault drawn at random: {control.sum()} of {len(control)} rankers are at chance."
     )
+    return [*lines, ""]
+
+
+def _choices(choices: pd.DataFrame) -> list[str]:
+    """Tell how far the differences move when one choice of the protocol is changed."""
+    lines = ["Does that hang on a choice? With one changed at a time,", ""]
+    for comparator, rows in choices.groupby(choices["comparator"].str.partition(":")[0], sort=False):
+        spread = rows["difference"].drop_duplicates()
+        against = str(comparator).replace("_", " ")
+        lines.append(
+            f"- the difference from {against} is between {spread.min():+.3f} and {spread.max():+.3f} "
+            f"({len(spread)} distinct rows);"
+        )
+    each = choices.drop_duplicates(["choice", "value"])
+    answers = each["verdict"].value_counts()
+    lines += [f"- verdicts are {', '.join(f'{name} {n}' for name, n in answers.items())}.", ""]
+    shown = each.loc[~each["choice"].str.startswith("left out"), ["choice", "value"]]
+    rows = shown.merge(choices[choices["comparator"].isin([GRADIENT_NORM.name, GRADIENT.name])])
+    lines += ["| choice | Hessian aggregate against | MRR | theirs | difference |", "|---|---|---|---|---|"]
+    row: Any  # columns of the row are attributes
+    for row in rows.itertuples():
+        cells = [
+            f"{row.choice}: {row.value}",
+            row.comparator.replace("_", " "),
+            f"{row.hessian_mrr:.3f}",
+            f"{row.comparator_mrr:.3f}",
+            _interval(row.difference, row.low, row.high),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
     return [*lines, ""]
 
 
