@@ -23,7 +23,8 @@ CURVATURE_FIGURES = [f"accuracy_drops_{model}" for model in MODELS] + ["mutation
 if EXAMPLE:  # there is something to locate
     CURVATURE_TABLES += """
 verdict claims reference_runs localisation localisation_by_group measured cost_accuracy gains moderators detection
-detection_curves generalisation robustness negative_control example_scores example_interactions example_densities
+detection_by_group detection_curves generalisation robustness negative_control example_scores example_interactions
+example_densities
 """.split()
     CURVATURE_FIGURES += """
 mrr_by_family cost_accuracy category_by_family detection_roc example_scores example_interactions example_densities

@@ -3,8 +3,8 @@
 STAGE = study.END
 MAIN_PROFILE = (study.MAIN, STAGE)
 KEPT = """
-verdict claims localisation localisation_by_group cost_accuracy gains moderators detection generalisation
-robustness negative_control measured clean_accuracies mutation_scores plan
+verdict claims localisation localisation_by_group cost_accuracy gains moderators detection detection_by_group
+generalisation robustness negative_control measured clean_accuracies mutation_scores plan
 """.split()
 PROTOCOL = hashlib.sha256(Path(shipped("docs/protocol.md")).read_bytes()).hexdigest()
 EXAMPLE_OF = {"model": EXAMPLE.model, "series": EXAMPLE.name}
@@ -43,8 +43,10 @@ rule evaluate_localisation:
 rule evaluate_detection:
     input:
         **measured(study.MAIN),
+        mutants=f"{CURVATURE}/tables/mutants.csv",
     output:
         **table("detection", "Detection", CURVATURE),
+        **table("detection_by_group", "Detection", CURVATURE),
         **table("detection_curves", "Detection", CURVATURE),
     log:
         f"{CURVATURE}/logs/evaluate_detection.log",

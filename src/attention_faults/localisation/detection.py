@@ -1,6 +1,7 @@
 """Is a model faulty at all? Scores of whole runs, faulty ones against clean negatives."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -9,9 +10,10 @@ from statsmodels.stats.proportion import proportion_confint
 
 from attention_faults.faults.campaign import FAULTY, NEGATIVE
 from attention_faults.faults.mutants import MUTANT
+from attention_faults.localisation.evaluation import bootstrap, chunks, generator_of
 from attention_faults.localisation.evidence import CONSTANT, Evidence, with_reference
 from attention_faults.localisation.metric import catalogue
-from attention_faults.localisation.rankers import rankers
+from attention_faults.localisation.rankers import Ranker, rankers
 from attention_faults.localisation.ranking import Floats
 from attention_faults.taxonomy.resampling import percentile_interval
 
@@ -28,28 +30,48 @@ def anomalies(evidence: Evidence) -> pd.DataFrame:
     Returns:
         One row a run and ranker: model, kind, operator, place, severity, seed, ranker, family, score.
     """
-    runs = np.flatnonzero(evidence.runs["kind"].isin([FAULTY, NEGATIVE])).tolist()
-    about = evidence.runs.loc[runs, ["kind", "operator", "place", "severity", "seed"]].reset_index(drop=True)
+    about = evidence.runs.loc[_judged(evidence), ["kind", "operator", "place", "severity", "seed"]]
     about.insert(0, "model", evidence.model)
-    of_metric = {}
-    for name, scores in with_reference(evidence, evidence.reference(), runs).items():
-        squares = np.where(np.isfinite(scores[0]), scores[0] ** 2, 0.0)
-        of_metric[name] = np.sqrt(squares.sum(axis=1) / np.maximum(np.isfinite(scores[0]).sum(axis=1), 1))
-    parts = []
-    for ranker in rankers(evidence.values):
-        members = [name for name in ranker.members if catalogue()[name].scale != CONSTANT]
-        if members:
-            score = np.mean([of_metric[name] for name in members], axis=0)
-            parts.append(about.assign(ranker=ranker.name, family=ranker.family, score=score))
-    return pd.concat(parts, ignore_index=True)
+    once = np.ones((1, len(evidence.reference())))
+    return pd.concat(
+        [
+            about.assign(ranker=ranker.name, family=ranker.family, score=_scores(evidence, ranker, once)[0])
+            for ranker in rankers(evidence.values)
+            if _members(ranker)
+        ],
+        ignore_index=True,
+    )
 
 
-def detect(scored: pd.DataFrame, *, draws: int, level: float, seed: int) -> pd.DataFrame:
+def _judged(evidence: Evidence) -> list[int]:
+    return np.flatnonzero(evidence.runs["kind"].isin([FAULTY, NEGATIVE])).tolist()
+
+
+def _members(ranker: Ranker) -> list[str]:
+    return [name for name in ranker.members if catalogue()[name].scale != CONSTANT]
+
+
+def _scores(evidence: Evidence, ranker: Ranker, weights: Floats) -> Floats:
+    """Score the runs with the reference drawn by weights (draws, references): (draws, runs)."""
+    held = replace(evidence, values={name: evidence.values[name] for name in _members(ranker)})
+    runs = _judged(held)
+    found = []
+    for part in chunks(weights, held, len(runs)):
+        of_metric = []
+        for scores in with_reference(held, held.reference(), runs, part).values():
+            defined = np.isfinite(scores)
+            squares = np.where(defined, scores, 0.0) ** 2
+            of_metric.append(np.sqrt(squares.sum(axis=2) / np.maximum(defined.sum(axis=2), 1)))
+        found.append(np.mean(of_metric, axis=0))
+    return np.concatenate(found)
+
+
+def detect(evidences: Sequence[Evidence], *, draws: int, level: float, seed: int) -> pd.DataFrame:
     """Judge how well each ranker tells faulty runs from clean ones, all models together.
 
     Args:
-        scored: as from `anomalies`, of all models.
-        draws: of the bootstrap, of mutants and of negatives within models; the reference is held.
+        evidences: of the models.
+        draws: of the bootstrap, of mutants, negatives and reference runs within models.
         level: of the intervals.
         seed: of the draws.
 
@@ -58,23 +80,25 @@ def detect(scored: pd.DataFrame, *, draws: int, level: float, seed: int) -> pd.D
         a recall of 0.8 with the Wilson interval of a share of the negatives (the threshold held); these are
         missing, and `remark` says so, with fewer than 20 negatives.
     """
+    scored = pd.concat(map(anomalies, evidences), ignore_index=True)
     rows = []
-    for (name, family), part in scored.groupby(["ranker", "family"], sort=False):
+    for ranker in dict.fromkeys(r for evidence in evidences for r in rankers(evidence.values) if _members(r)):
+        part = scored[scored["ranker"] == ranker.name]
         faulty, clean = (
-            part[part["kind"] == FAULTY],
-            part.loc[part["kind"] == NEGATIVE, "score"].to_numpy(float),
+            part.loc[part["kind"] == kind, "score"].to_numpy(float) for kind in (FAULTY, NEGATIVE)
         )
-        row = {"ranker": name, "family": family, "faulty_runs": len(faulty), "negatives": len(clean)}
-        if len(clean) < LEAST_NEGATIVES or faulty.empty:
+        row: dict[str, object] = {"ranker": ranker.name, "family": ranker.family}
+        row |= {"faulty_runs": len(faulty), "negatives": len(clean)}
+        if len(clean) < LEAST_NEGATIVES or not len(faulty):
             remark = f"not estimable: it takes a faulty run and {LEAST_NEGATIVES} negatives"
             rows.append({**row, "remark": remark})
             continue
-        drawn = _redrawn(part, draws, seed)
+        measured = [evidence for evidence in evidences if set(ranker.members) <= set(evidence.values)]
+        drawn = _redrawn(measured, ranker, draws, seed)
         (low,), (high,) = percentile_interval(drawn[:, np.newaxis], level)
-        scores = faulty["score"].to_numpy(float)
-        alarms = false_alarms(scores, clean)
+        alarms = false_alarms(faulty, clean)
         wilson = proportion_confint(round(alarms * len(clean)), len(clean), alpha=1 - level, method="wilson")
-        row |= {"auroc": auroc(scores, clean), "low": low, "high": high, "false_alarms": alarms}
+        row |= {"auroc": auroc(faulty, clean), "low": low, "high": high, "false_alarms": alarms}
         rows.append({**row, "alarms_low": wilson[0], "alarms_high": wilson[1], "remark": ""})
     columns = [
         "ranker",
@@ -92,29 +116,56 @@ def detect(scored: pd.DataFrame, *, draws: int, level: float, seed: int) -> pd.D
     return pd.DataFrame(rows).reindex(columns=columns)
 
 
-def _redrawn(scored: pd.DataFrame, draws: int, seed: int) -> Floats:
-    """Redraw the area: mutants, with all their runs, and negatives, each within its model."""
+def _redrawn(evidences: Sequence[Evidence], ranker: Ranker, draws: int, seed: int) -> Floats:
+    """Redraw the area: mutants, with all their runs, negatives and reference runs, each within its model."""
     generator = np.random.default_rng(seed)
-    models = [
-        (
-            [
-                group["score"].to_numpy(float)
-                for _, group in part[part["kind"] == FAULTY].groupby(MUTANT, sort=False)
-            ],
-            part.loc[part["kind"] == NEGATIVE, "score"].to_numpy(float),
+    models = []
+    for evidence in evidences:
+        references = bootstrap(generator_of(evidence, seed), draws, len(evidence.reference()))
+        runs = evidence.runs.loc[_judged(evidence)].assign(model=evidence.model).reset_index(drop=True)
+        mutants = runs[runs["kind"] == FAULTY].groupby(MUTANT, sort=False).indices
+        models.append(
+            (
+                _scores(evidence, ranker, references),
+                [runs.index[runs["kind"] == FAULTY][rows] for rows in mutants.values()],
+                np.flatnonzero(runs["kind"] == NEGATIVE),
+            )
         )
-        for _, part in scored.groupby("model", sort=False)
-    ]
     found = []
-    for _ in range(draws):
+    for draw in range(draws):
         faulty = [
-            mutants[i]
-            for mutants, _ in models
+            scores[draw, mutants[i]]
+            for scores, mutants, _ in models
             for i in generator.integers(len(mutants) or 1, size=len(mutants))
         ]
-        clean = [generator.choice(negatives, len(negatives)) for _, negatives in models if len(negatives)]
+        clean = [
+            scores[draw, generator.choice(negatives, len(negatives))]
+            for scores, _, negatives in models
+            if len(negatives)
+        ]
         found.append(auroc(np.concatenate(faulty), np.concatenate(clean)))
     return np.array(found)
+
+
+def by(scored: pd.DataFrame, label: str) -> pd.DataFrame:
+    """Judge detection by the labels of one column of the faulty runs, against the negatives of all models.
+
+    Args:
+        scored: as from `anomalies` of all models, with the column.
+        label: the column.
+
+    Returns:
+        One row a label and ranker: by, label, ranker, faulty_runs, negatives, auroc (missing with fewer than
+        20 negatives).
+    """
+    rows = []
+    for name, part in scored.groupby("ranker", sort=False):
+        clean = part.loc[part["kind"] == NEGATIVE, "score"].to_numpy(float)
+        for value, faulty in part[part["kind"] == FAULTY].groupby(label, sort=False):
+            enough = len(clean) >= LEAST_NEGATIVES
+            area = auroc(faulty["score"].to_numpy(float), clean) if enough else np.nan
+            rows.append([label, value, name, len(faulty), len(clean), area])
+    return pd.DataFrame(rows, columns=["by", "label", "ranker", "faulty_runs", "negatives", "auroc"])
 
 
 def auroc(faulty: Floats, clean: Floats) -> float:

@@ -142,8 +142,7 @@ def redraw(
     if not runs:
         return None
     reference = evidence.reference() if reference is None else reference
-    # draws of one model must not go with those of another
-    generator = np.random.default_rng([seed, *evidence.model.encode()])
+    generator = generator_of(evidence, seed)
     about = evidence.runs.loc[runs].reset_index(drop=True)
     truth = evidence.truth[runs]
     frequency = fault_frequency(about, truth)
@@ -152,7 +151,7 @@ def redraw(
     averaging = (number == np.arange(group.ngroups)[:, np.newaxis]) / np.bincount(number)[:, np.newaxis]
     chosen = rankers(evidence.values) if chosen is None else chosen
     ones = np.ones((1, len(reference)))
-    drawn = _redrawn(generator, draws, len(reference))
+    drawn = bootstrap(generator, draws, len(reference))
 
     def units(weights: Floats) -> dict[str, Floats]:
         by_metric = with_reference(evidence, reference, runs, weights)
@@ -162,7 +161,7 @@ def redraw(
             found[ranker.name] = ranking.reciprocal_rank(scores, truth) @ averaging.T
         return found
 
-    parts = [units(part) for part in _chunks(drawn, evidence, len(runs))]
+    parts = [units(part) for part in chunks(drawn, evidence, len(runs))]
     return Redrawn(
         evidence.model,
         about.drop_duplicates(UNIT)[UNIT].reset_index(drop=True),
@@ -173,16 +172,22 @@ def redraw(
             ]
             for ranker in chosen
         },
-        _redrawn(generator, draws, group.ngroups),
+        bootstrap(generator, draws, group.ngroups),
     )
 
 
-def _redrawn(generator: np.random.Generator, draws: int, count: int) -> Floats:
+def generator_of(evidence: Evidence, seed: int) -> np.random.Generator:
+    """Return the generator of a model's draws, which do not go with those of another model."""
+    return np.random.default_rng([seed, *evidence.model.encode()])
+
+
+def bootstrap(generator: np.random.Generator, draws: int, count: int) -> Floats:
     """Draw how often a bootstrap sample takes each of `count` things, (draws, count)."""
     return generator.multinomial(count, np.full(count, 1 / count), size=draws).astype(float)
 
 
-def _chunks(weights: Floats, evidence: Evidence, runs: int) -> Iterator[Floats]:
+def chunks(weights: Floats, evidence: Evidence, runs: int) -> Iterator[Floats]:
+    """Split draws of the reference so that the scores of so many runs fit into memory."""
     widest = max(values.shape[1] * values.shape[2] for values in evidence.values.values())
     size = max(CHUNK // (runs * widest), 1)
     for start in range(0, len(weights), size):
