@@ -69,6 +69,14 @@ def test_half_a_line_of_a_killed_run_is_written_again(tmp_path: Path, cut: int) 
     assert len(list(tmp_path.glob("page-*"))) == 3
 
 
+def test_a_shelf_that_was_closed_goes_on_where_it_was(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path)
+    for number in range(3):
+        shelf.add(f"{URL}&page={number}", answer(b"{}"), total=3)
+        shelf.close()
+    assert len((tmp_path / "manifest.jsonl").read_text().splitlines()) == 3
+
+
 def test_page_without_a_line_is_written_again(tmp_path: Path) -> None:
     fill(tmp_path, 1)
     (tmp_path / "page-0002.json.gz").write_bytes(b"half")

@@ -111,6 +111,24 @@ def test_threads_that_are_counted_but_never_shown_end_a_search(tmp_path: Path) -
     assert [(outcome.found, outcome.truncated) for outcome in outcomes] == [(5000, 5000)] * 2
 
 
+def test_threads_that_a_last_page_counts_and_does_not_show_are_truncated(tmp_path: Path) -> None:
+    outcomes: list[Outcome] = []
+    with Bench("github", size=40) as bench:
+        original = bench.fake.answer
+
+        def short(path: str, query: dict[str, str], headers: Any) -> Reply:
+            reply = original(path, query, headers)
+            if path == "/search/issues" and reply.content["items"]:
+                return Reply(200, reply.content | {"items": reply.content["items"][:-1]})
+            return reply
+
+        bench.fake.answer = short  # type: ignore[method-assign]
+        bench.run(tmp_path, outcomes)
+    some = [outcome for outcome in outcomes if outcome.found]
+    assert some
+    assert all((outcome.fetched, outcome.truncated) == (outcome.found - 1, 1) for outcome in some)
+
+
 def test_search_that_ran_out_of_time_is_asked_again_then_called_incomplete(tmp_path: Path) -> None:
     outcomes: list[Outcome] = []
     with Bench("github", size=20) as bench:
@@ -245,6 +263,19 @@ def test_fix_is_a_merged_pull_request_with_a_closing_word(body: str, merged: boo
     )
     fix = github._fix(issue, "owner/name", [event])
     assert fix == ("https://github.com/other/fork/pull/9" if linked else None)
+
+
+def test_fix_is_the_pull_request_before_its_commit() -> None:
+    """The commit of a merge is the same fix, but no thread that could be the issue's duplicate."""
+    issue = pull(7, "", merged=False).model_copy(update={"pull_request": None})
+    commit = f"https://api.github.com/repos/owner/name/commits/{'a' * 40}"
+    closed = Event.model_validate({"event": "closed", "commit_url": commit})
+    mentioned = Event.model_validate(
+        {"event": "cross-referenced", "source": {"issue": pull(9, "Fixes #7", merged=True).model_dump()}}
+    )
+    fixed = github._fix(issue, "owner/name", [mentioned, closed])
+    assert fixed == "https://github.com/other/fork/pull/9"
+    assert github._fix(issue, "owner/name", [closed]) == f"https://github.com/owner/name/commit/{'a' * 40}"
 
 
 def test_repositories_come_from_lists_that_search_sites_export(tmp_path: Path) -> None:

@@ -96,6 +96,8 @@ def test_default_covers_ten_frameworks_and_all_sources() -> None:
     assert len(mining.frameworks) >= 10
     assert mining.sources == list(SOURCES)
     assert mining.last < datetime(2026, 11, 1, tzinfo=UTC)
+    assert mining.holds(datetime(2026, 10, 31, 23, 59, 59, 999_000, tzinfo=UTC))
+    assert not mining.holds(datetime(2026, 11, 1, tzinfo=UTC))
     assert mining.github.labels == ["bug"]
 
 
@@ -192,12 +194,13 @@ def rebased(monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_hydrate_fetches_addresses_and_lists_what_is_gone(rebased: dict[str, Bench], tmp_path: Path) -> None:
     urls = [
         "https://github.com/owner/name/issues/7#issuecomment-1",
-        "https://huggingface.co/owner/name/discussions/3",
-        "https://discuss.huggingface.co/t/words/4",
+        "https://huggingface.co/owner/name/discussions/3/",
+        "https://discuss.huggingface.co/t/4/2",
         "https://stackoverflow.com/questions/5/words?rq=1",
         "https://github.com/owner/name/issues/999",
         "https://example.org/thread/1",
         "https://github.com/../../issues/1",
+        "https://[github.com/owner/name/issues/8",
     ]
     missing = hydrate.hydrate(urls, tmp_path / "raw", tmp_path / "out")
     found = [thread.url for thread in table.read(tmp_path / "out/threads.parquet")]
@@ -222,6 +225,12 @@ def test_every_address_of_the_embedded_dataset_has_a_source() -> None:
     urls = hydrate.read_urls(ROOT / "data/faults/github_2026/records.csv")
     assert len(urls) > 500
     assert {hydrate.source_of(url) for url in urls} <= set(SOURCES)
+
+
+@pytest.mark.parametrize("view", ["", "/", "/files", "/commits/0123abc"])
+def test_views_of_a_thread_are_its_address(rebased: dict[str, Bench], tmp_path: Path, view: str) -> None:
+    urls = [f"https://github.com/owner/name/pull/10{view}"]
+    assert not hydrate.hydrate(urls, tmp_path / "raw", tmp_path / "out")
 
 
 @pytest.mark.parametrize(

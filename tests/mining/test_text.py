@@ -38,6 +38,7 @@ def test_titles_are_one_line(raw: str) -> None:
         ("<b>bold</b> &amp; <img src=x onerror=alert(1)> x", "bold & x"),
         ("Loss of <pad> and </s> tokens, <mask>", "Loss of <pad> and </s> tokens, <mask>"),
         ("a < b and c > d", "a < b and c > d"),
+        ("<<b>b>bold<</b>/b>", "bold"),
         ("red \x1b[31mtext\x1b[0m", "red text"),
         ("two\r\nlines\x00", "two lines"),
         ("\u202eright to left", "right to left"),
@@ -85,6 +86,38 @@ def test_no_address_is_left(address: str, around: str) -> None:
     assert address not in hidden
 
 
+@pytest.mark.parametrize(
+    ("written", "left"),
+    [
+        ("\u8054\u7cfb{address}\u7684", "\u7684"),  # scripts without blanks
+        ("\u8054" * 80 + "{address}", None),
+        ("_{address}_", "_"),
+        ("{address}-", "-"),
+        ("<{address}>", "<>"),
+    ],
+)
+def test_no_address_is_left_whatever_touches_it(written: str, left: str | None) -> None:
+    hidden = PSEUDONYMS.hide(written.format(address="anna.b@mail.example.org"))
+    assert "@" not in hidden
+    assert "anna" not in hidden
+    assert left is None or hidden.endswith(left[-1])
+
+
+@pytest.mark.parametrize("written", ["\u95ee@Anna\u7684", "_@anna_", "(@ANNA)", "@anna's", "@anna, @anna."])
+def test_no_name_is_left_whatever_touches_it(written: str) -> None:
+    assert "anna" not in PSEUDONYMS.hide(written, ["anna", "an"]).lower()
+
+
+@pytest.mark.parametrize("written", ["@anna-b", "@anna.b", "@annab", "b@anna"])
+def test_other_names_stay(written: str) -> None:
+    assert PSEUDONYMS.hide(written, ["anna"]) == written
+
+
+def test_products_of_matrices_are_no_addresses() -> None:
+    code = "scores = q@k.transpose(-2, -1) / s"
+    assert PSEUDONYMS.hide(code) == code
+
+
 def test_addresses_cannot_make_hashing_slow() -> None:
     hostile = "a" * 50_000 + "@" + "a." * 50_000
     assert PSEUDONYMS.hide(hostile) is not None
@@ -99,4 +132,7 @@ def test_salt_is_drawn_once_and_only_its_owner_reads_it(tmp_path: Path) -> None:
     assert (tmp_path / "salt").stat().st_mode & 0o077 == 0
     (tmp_path / "salt").write_text("no salt")
     with pytest.raises(InputError, match="expected a salt of hexadecimal digits"):
+        privacy.of_archive(tmp_path)
+    (tmp_path / "salt").write_text("")
+    with pytest.raises(InputError, match="expected a salt of at least 16 bytes, found 0"):
         privacy.of_archive(tmp_path)

@@ -203,6 +203,9 @@ def test_faults_without_end_are_one_clear_error(fault: str) -> None:
         ("nested", "more than 65,536 bytes"),
         ("html", "no JSON: `<!doctype html>"),
         ("cut_gzip", "cut off"),
+        ("two_gzips", "goes on behind its end"),
+        ("unasked_304", "status 304, though nothing is known"),
+        ("no_address", "redirects to `http://[no`, no address"),
         ("redirect", "redirects to another host"),
         ("502", "status 502"),
         ("reset", "the connection broke"),
@@ -228,6 +231,21 @@ def test_redirects_within_the_host_are_followed_with_the_token() -> None:
         assert answer.status == 200
         assert [path for path, _ in made.server.log] == ["/thing", "/moved?x=1"]
         assert all(headers["authorization"] == f"Bearer {TOKEN}" for _, headers in made.server.log)
+
+
+@pytest.mark.parametrize("location", [f"https://{TOKEN}@elsewhere.org/", f"https://[{TOKEN}/"])
+def test_token_in_a_redirect_is_hidden(location: str) -> None:
+    with line(Reply(302, {}, {"location": location})) as made, pytest.raises(SourceError) as caught:
+        made.get()
+    assert "t0p" not in str(caught.value)
+    assert "***" in str(caught.value)
+
+
+@pytest.mark.parametrize("etag", ['"\u00e9"', '"two words"', f'"{"e" * 200}"'])
+def test_tag_that_cannot_be_sent_back_is_not_kept(etag: str) -> None:
+    with line(Reply(200, {}, {"etag": etag})) as made:
+        answer, _ = made.get()
+    assert answer.etag is None
 
 
 def test_redirects_in_a_circle_are_an_error() -> None:

@@ -33,6 +33,9 @@ FAULTS = (
     "endless",
     "bomb",
     "nested",
+    "two_gzips",
+    "unasked_304",
+    "no_address",
 )
 BOMB = gzip.compress(b" " * 2**24, mtime=0)
 
@@ -134,10 +137,12 @@ class Loopback:
                 self.send(handler, Reply(429, {"message": "slow down"}, {"retry-after": "7"}))
             elif fault == "403":
                 self.send(handler, self.fake.limited())
-            elif fault in ("500", "502"):
-                self.send_bytes(handler, int(fault), b"<html>upstream</html>", {"content-type": "text/html"})
-            elif fault == "redirect":
-                self.send(handler, Reply(302, {}, {"location": f"{self.elsewhere}{handler.path}"}))
+            elif fault in ("500", "502", "unasked_304"):
+                body = b"" if fault == "unasked_304" else b"<html>upstream</html>"
+                self.send_bytes(handler, int(fault[-3:]), body, {"content-type": "text/html"})
+            elif fault in ("redirect", "no_address"):
+                location = f"{self.elsewhere}{handler.path}" if fault == "redirect" else "http://[no"
+                self.send(handler, Reply(302, {}, {"location": location}))
             else:
                 self.fake.evolve()
                 query: dict[str, str] = {}
@@ -168,6 +173,7 @@ class Loopback:
             others = [None, 7, [], {}, {"items": 3}, [[1]], "text"]
             data, headers = {
                 "cut_gzip": (packed[: len(packed) - 9], {"content-encoding": "gzip"}),
+                "two_gzips": (packed + packed, {"content-encoding": "gzip"}),
                 "wrong_json": (body[: len(body) // 2 + 1], {}),
                 "other_json": (json.dumps(self.faults.random.choice(others)).encode(), {}),
                 "html": (b"<!doctype html><title>Sign in</title>", {"content-type": "text/html"}),

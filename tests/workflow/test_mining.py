@@ -77,6 +77,11 @@ def test_archived_threads_are_screened_without_a_request_twice_the_same(project:
         assert set(queries["source"]) == {source}
         assert queries["found"].sum() == queries["fetched"].sum() > 0
     assert "Nothing to be done" in snakemake_mine(project).stdout
+    manifest = project / "data/raw/github/_threads/manifest.jsonl"
+    manifest.write_text(manifest.read_text() + manifest.read_text().splitlines(keepends=True)[0])
+    fetched_again = snakemake_mine(project).stdout
+    assert "rule mine_source:" in fetched_again
+    assert "Nothing to be done" in snakemake_mine(project).stdout
     candidates = parquet.read_table(results / "candidates.parquet").to_pandas()
     assert len(candidates) == len(threads)  # none is lost
     assert set(candidates["url"]) == urls

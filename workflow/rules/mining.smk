@@ -22,6 +22,9 @@ rule mine:
 
 
 rule mine_source:
+    input:
+        # what was fetched, or fetched again, since the table was made
+        lambda wildcards: sorted(STUDY.mining.archive.glob(f"{wildcards.source}/*/manifest.jsonl")),
     output:
         threads=f"{MINED}/threads/{{source}}.parquet",
         queries=f"{MINED}/queries/{{source}}.csv",
@@ -34,6 +37,7 @@ rule mine_source:
     conda:
         "../../environment.yml"
     params:
+        code=MINING_CODE,
         settings=config["mining"],
     script:
         "../../scripts/mine_source.py"

@@ -11,12 +11,13 @@ import hashlib
 import json
 import os
 import re
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from filelock import FileLock, Timeout
 
@@ -96,7 +97,7 @@ class Shelf:
         self._entries: dict[bytes, Entry] = {}
         self._pages = 0
         self._whole = 0  # bytes of the manifest that are whole lines
-        self._manifest: int | None = None
+        self._manifest: BinaryIO | None = None
         self._load()
 
     def find(self, url: str) -> Entry | None:
@@ -112,7 +113,7 @@ class Shelf:
         path = self._path(entry.page)
         try:
             body = gzip.decompress(path.read_bytes())
-        except (OSError, EOFError, gzip.BadGzipFile) as error:
+        except (OSError, EOFError, zlib.error) as error:
             raise InputError(f"{path}: not readable: {error}") from None
         if hashlib.sha256(body).hexdigest() != entry.sha256:
             raise InputError(f"{path}: not the bytes that were fetched: their checksum is another one")
@@ -147,16 +148,18 @@ class Shelf:
                 **facts,
             }
         line["fetched"] = answer.fetched.isoformat()
-        text = json.dumps(line, ensure_ascii=True)
+        text = f"{json.dumps(line, ensure_ascii=True)}\n".encode()
         assert self._manifest is not None  # noqa: S101
-        os.write(self._manifest, f"{text}\n".encode())
-        os.fsync(self._manifest)
+        self._manifest.write(text)
+        self._manifest.flush()
+        os.fsync(self._manifest.fileno())
+        self._whole += len(text)
         return self._note(line)
 
     def close(self) -> None:
         """Close the manifest."""
         if self._manifest is not None:
-            os.close(self._manifest)
+            self._manifest.close()
             self._manifest = None
 
     def _open(self) -> None:
@@ -165,8 +168,8 @@ class Shelf:
             self.folder.mkdir(parents=True, exist_ok=True)
             for leftover in self.folder.glob(".*.gz"):
                 leftover.unlink()
-            self._manifest = os.open(self.folder / MANIFEST, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
-            os.truncate(self._manifest, self._whole)
+            self._manifest = (self.folder / MANIFEST).open("ab")
+            self._manifest.truncate(self._whole)
 
     def _load(self) -> None:
         path = self.folder / MANIFEST

@@ -144,7 +144,7 @@ def threads(
             outcome.gone += 1
             continue
         outcome.fetched += 1
-        if mining.first <= thread.created <= mining.last:
+        if mining.holds(thread.created):
             yield thread
         else:
             outcome.unmatched += 1
@@ -225,4 +225,4 @@ def _thread(number: int, pages: Pages, pseudonyms: Pseudonyms, query: str) -> Th
     )
 
 
-_THREAD = re.compile(r"https?://[^/\s]+/t/(?:[^/\s]+/)?(?P<number>[1-9][0-9]{0,11})(?:/[0-9]+)?/?")
+_THREAD = re.compile(r"https?://[^/\s]+/t/(?:(?![0-9]+/)[^/\s]+/)?(?P<number>[1-9][0-9]{0,11})(?:/[0-9]+)?/?")

@@ -16,7 +16,7 @@ import sqlite3
 import threading
 from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from queue import Queue
 from typing import Any
@@ -71,7 +71,7 @@ def write_site(mining: Mining, site: str, *, threads_to: Path, queries_to: Path)
         ):
             found.found += 1
             found.fetched += 1
-            if mining.first <= thread.created < mining.last + timedelta(seconds=1):
+            if mining.holds(thread.created):
                 yield thread
             else:
                 found.unmatched += 1

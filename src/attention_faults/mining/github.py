@@ -275,6 +275,7 @@ def search(query: Query, mining: Mining, pages: Pages, outcome: Outcome) -> Iter
     start, end, number = mining.first, mining.last, 1
     beyond = 0  # of this second and later, threads that its pages do not show
     seen: set[int] = set()
+    shown: set[int] = set()  # of those that match from `start` on
     while start <= end:
         request = Request(
             path="/search/issues",
@@ -298,11 +299,13 @@ def search(query: Query, mining: Mining, pages: Pages, outcome: Outcome) -> Iter
             pages.expect(found.total_count // PER_PAGE + found.total_count)
         outcome.truncated += max(0, beyond - found.total_count)
         beyond = 0
+        shown = {item.number for item in found.items} | (shown if number > 1 else set())
         for item in found.items:
             if item.number not in seen:
                 seen.add(item.number)
                 yield item
         if found.total_count <= number * PER_PAGE:
+            outcome.truncated += max(0, found.total_count - len(shown))  # it counts more than it shows
             return
         last = found.items[-1].created_at if found.items else start
         if last > start:
@@ -425,7 +428,9 @@ def _state(item: Item) -> State:
 
 
 def _fix(item: Item, repository: str, events: list[Event]) -> str | None:
-    """Return what closed a thread: the commit that did, else the last merged pull request that says so.
+    """Return what closed a thread: the last merged pull request that says so, else the commit that did.
+
+    The pull request comes first since it is a thread, and the issue's duplicate; its commit is none.
 
     GitHub's closing keywords:
     https://docs.github.com/en/issues/tracking-your-work-with-issues/using-issues/linking-a-pull-request-to-an-issue
@@ -433,20 +438,22 @@ def _fix(item: Item, repository: str, events: list[Event]) -> str | None:
     if item.pull_request:
         return f"https://github.com/{repository}/pull/{item.number}" if item.pull_request.merged_at else None
     for event in reversed(events):
-        commit = _COMMIT.search(event.commit_url or "") if event.event == "closed" else None
-        if commit:
-            return f"https://github.com/{commit['repository']}/commit/{commit['sha']}"
-    for event in reversed(events):
         other = event.source.issue if event.event == "cross-referenced" and event.source else None
         if other and other.pull_request and other.pull_request.merged_at and other.repository:
             target = rf"(?:#|{re.escape(repository)}#|https://github\.com/{re.escape(repository)}/issues/){item.number}\b"
             if re.search(rf"\b{_CLOSING}:?\s+{target}", f"{other.title}\n{other.body or ''}", re.IGNORECASE):
                 return f"https://github.com/{other.repository}/pull/{other.number}"
+    for event in reversed(events):
+        commit = _COMMIT.search(event.commit_url or "") if event.event == "closed" else None
+        if commit:
+            return f"https://github.com/{commit['repository']}/commit/{commit['sha']}"
     return None
 
 
 _OWNER_NAME = r"(?P<owner>[A-Za-z0-9-]+)/(?P<name>(?!\.\.?/)[A-Za-z0-9._-]+)"
-_THREAD = re.compile(rf"https?://[^/\s]+/{_OWNER_NAME}/(?:issues|pull)/(?P<number>[1-9][0-9]{{0,17}})")
+_THREAD = re.compile(
+    rf"https?://[^/\s]+/{_OWNER_NAME}/(?:issues|pull)/(?P<number>[1-9][0-9]{{0,17}})(?:/\S*)?"
+)
 _COMMIT = re.compile(r"/repos/(?P<repository>[A-Za-z0-9-]+/[A-Za-z0-9._-]+)/commits/(?P<sha>[0-9a-f]{7,64})$")
 _CLOSING = r"(?:close[sd]?|fix(?:e[sd])?|resolve[sd]?)"
 

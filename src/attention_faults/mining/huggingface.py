@@ -191,8 +191,9 @@ def threads(
             outcome.gone += number in listed
             continue
         outcome.fetched += 1
-        in_time = mining.first <= thread.created <= mining.last
-        if in_time and matching.search(f"{thread.title}\n{thread.body}\n{thread.discussion}"):
+        if mining.holds(thread.created) and matching.search(
+            f"{thread.title}\n{thread.body}\n{thread.discussion}"
+        ):
             yield thread
         else:
             outcome.unmatched += 1
@@ -280,6 +281,6 @@ def _state(found: Discussion) -> State:
 _BOT = re.compile(r"(?:^|[-_])bot$", re.IGNORECASE)
 _THREAD = re.compile(
     r"https?://[^/\s]+/(?P<kind>datasets/|spaces/)?(?P<id>(?!datasets/|spaces/)[A-Za-z0-9_-][\w.-]*(?:/[A-Za-z0-9_-][\w.-]*)?)"
-    r"/discussions/(?P<number>[1-9][0-9]{0,8})",
+    r"/discussions/(?P<number>[1-9][0-9]{0,8})/?",
     re.ASCII,
 )

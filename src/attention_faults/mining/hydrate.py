@@ -42,7 +42,10 @@ class Missing:
 
 def source_of(url: str) -> Source | None:
     """Return the source whose thread an address names; None if it is no source of ours."""
-    host = (urlsplit(url).hostname or "").removeprefix("www.")
+    try:
+        host = (urlsplit(url).hostname or "").removeprefix("www.")
+    except ValueError:
+        return None
     if _STACK_EXCHANGE.fullmatch(host):
         return "stackexchange"
     return _HOSTS.get(host)

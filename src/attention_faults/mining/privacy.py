@@ -11,10 +11,13 @@ from pathlib import Path
 from attention_faults.errors import InputError
 
 SALT_FILE = "salt"  # below the archive, which git ignores: whoever has it can guess names
+LEAST_SALT = 16  # bytes
 DIGITS = 16  # of a hash, hexadecimal
 
-_EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@(?:[\w-]{1,63}\.){1,8}[A-Za-z]{2,24}(?![\w-])")
-_MENTION = re.compile(r"(?<![\w@])@([\w.-]*\w)")
+# words of scripts without blanks may touch an address or a name; `q@k.transpose(` is no address
+_EMAIL = re.compile(
+    r"(?<![A-Za-z0-9_.+-])[\w.+-]{1,64}@(?:[\w-]{1,63}\.){1,8}(?:[A-Za-z]{2,24}|[^\W\d_]{2,24})(?![A-Za-z0-9(])"
+)
 
 
 @dataclass(frozen=True)
@@ -36,12 +39,12 @@ class Pseudonyms:
 
         Only names known to take part are looked for: `@torch.jit.script` is no person.
         """
-        known = {name.casefold() for name in names}
-
-        def mention(match: re.Match[str]) -> str:
-            return f"@{self.of(match[1])}" if match[1].casefold() in known else match[0]
-
-        return _MENTION.sub(mention, _EMAIL.sub(lambda match: self.of(match[0]), text))
+        text = _EMAIL.sub(lambda match: self.of(match[0]), text)
+        known = "|".join(sorted(map(re.escape, filter(None, names)), key=len, reverse=True))
+        if not known:
+            return text
+        mention = rf"(?<![A-Za-z0-9@])@({known})(?![A-Za-z0-9]|[-_.]\w)"
+        return re.sub(mention, lambda match: f"@{self.of(match[1])}", text, flags=re.IGNORECASE)
 
 
 def of_archive(archive: Path) -> Pseudonyms:
@@ -66,4 +69,6 @@ def of_archive(archive: Path) -> Pseudonyms:
         salt = bytes.fromhex(path.read_text(encoding="ascii").strip())
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: expected a salt of hexadecimal digits: {error}") from None
+    if len(salt) < LEAST_SALT:
+        raise InputError(f"{path}: expected a salt of at least {LEAST_SALT} bytes, found {len(salt)}")
     return Pseudonyms(salt)

@@ -124,6 +124,10 @@ class Mining(Settings):
         """Last second of the time under study, UTC."""
         return datetime.combine(self.until, time(), UTC) - timedelta(seconds=1)
 
+    def holds(self, moment: datetime) -> bool:
+        """Whether a moment is in the time under study."""
+        return self.first <= moment < datetime.combine(self.until, time(), UTC)
+
     @staticmethod
     def folder(phrase: str) -> str:
         """Return a keyword as part of a folder's name."""

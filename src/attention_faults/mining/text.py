@@ -42,7 +42,10 @@ def title(text: str) -> str:
 
     What is no HTML element stays: `<pad>` in a title about tokens is no tag.
     """
-    return " ".join(_TAG.sub("", plain(unescape(text)).replace("\n", " ")).split())
+    text = plain(unescape(text)).replace("\n", " ")
+    while (without := _TAG.sub("", text)) != text:  # a tag within a tag leaves one behind
+        text = without
+    return " ".join(text.split())
 
 
 def from_html(html: str) -> str:

@@ -258,9 +258,14 @@ class Transport:
             response, body = self._exchange(request.kind, url, etag)
             if response.status_code not in (301, 302, 303, 307, 308):
                 return self._judge(request, response, body, accept)
-            url = urljoin(url, response.headers.get("location", ""))
-            if urlsplit(url)[:2] != urlsplit(self.service.base)[:2]:
-                raise _Failure(f"redirects to another host, `{shown(urlsplit(url).netloc)}`")
+            location = response.headers.get("location", "")
+            try:
+                url = urljoin(url, location)
+                elsewhere = urlsplit(url)[:2] != urlsplit(self.service.base)[:2]
+            except ValueError:
+                raise _Failure(f"redirects to `{shown(self._hidden(location))}`, no address") from None
+            if elsewhere:
+                raise _Failure(f"redirects to another host, `{shown(self._hidden(location))}`")
             url = self._address(url)
         raise _Failure(f"redirects more than {REDIRECTS} times")
 
@@ -294,16 +299,20 @@ class Transport:
         """Return the decoded body, never more than the caps allow."""
         self._reached = True
         if response.status_code == 304:
+            if "if-none-match" not in response.request.headers:
+                raise _Failure("status 304, though nothing is known that could be unchanged")
             return b""
         encoding = response.headers.get("content-encoding", "identity").lower()
         if encoding not in ("identity", "gzip"):
-            raise _Failure(f"encodes its answer as `{shown(encoding)}`")
+            raise _Failure(f"encodes its answer as `{shown(self._hidden(encoding))}`")
         inflate = zlib.decompressobj(wbits=31) if encoding == "gzip" else None
         body = bytearray()
         for chunk in response.iter_raw():
             body += inflate.decompress(chunk, self._caps.size + 1 - len(body)) if inflate else chunk
             if len(body) > self._caps.size:
                 raise _Failure(f"answers with more than {self._caps.size:,} bytes")
+            if inflate and inflate.unused_data:
+                raise _Failure("the compressed answer goes on behind its end")
             if self._clock.now() > deadline:
                 raise _Failure(f"takes longer than {self._caps.seconds:,.0f} seconds to answer")
         if inflate and not inflate.eof:
@@ -325,7 +334,7 @@ class Transport:
         answer = Answer(
             status=status,
             body=body,
-            etag=self._hidden(headers["etag"])[:200] if "etag" in headers else None,
+            etag=etag if _ETAG.fullmatch(etag := self._hidden(headers.get("etag", ""))) else None,
             more='rel="next"' in headers.get("link", ""),
             fetched=datetime.fromtimestamp(now, UTC),
         )
@@ -401,6 +410,7 @@ _CAUSES = {
     "ReadError": "the connection broke",
     "RemoteProtocolError": "the answer broke off",
 }
+_ETAG = re.compile("[!-~]{1,200}")  # others could not be sent back
 _HUB_LIMIT = re.compile(r"r\s*=\s*(?P<left>\d+)\s*;\s*t\s*=\s*(?P<seconds>\d+)")
 
 
