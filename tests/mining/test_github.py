@@ -265,6 +265,31 @@ def test_fix_is_a_merged_pull_request_with_a_closing_word(body: str, merged: boo
     assert fix == ("https://github.com/other/fork/pull/9" if linked else None)
 
 
+def test_issue_that_was_opened_again_is_not_fixed() -> None:
+    closed = pull(7, "", merged=False).model_copy(update={"pull_request": None})
+    commit = f"https://api.github.com/repos/owner/name/commits/{'a' * 40}"
+    event = Event.model_validate({"event": "closed", "commit_url": commit})
+    assert github._fix(closed, "owner/name", [event])
+    assert github._fix(closed.model_copy(update={"state": "open"}), "owner/name", [event]) is None
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_thread_whose_events_cannot_be_read_is_counted_as_gone(tmp_path: Path, status: int) -> None:
+    outcomes: list[Outcome] = []
+    with Bench("github", seed=1, size=20) as bench:
+        original = bench.fake.answer
+
+        def forbidden(path: str, query: dict[str, str], headers: Any) -> Reply:
+            refused = Reply(status, {"message": "Forbidden"})
+            return refused if path.endswith("/timeline") else original(path, query, headers)
+
+        bench.fake.answer = forbidden  # type: ignore[method-assign]
+        found = bench.run(tmp_path, outcomes)
+    assert all(thread.state == "open" and not thread.comments for thread in found)
+    assert sum(outcome.gone for outcome in outcomes) > 0
+    assert all(outcome.found == outcome.fetched + outcome.gone for outcome in outcomes)
+
+
 def test_fix_is_the_pull_request_before_its_commit() -> None:
     """The commit of a merge is the same fix, but no thread that could be the issue's duplicate."""
     issue = pull(7, "", merged=False).model_copy(update={"pull_request": None})

@@ -54,6 +54,14 @@ def screened(folder, threads, criteria=LENIENT, files=1):
     return parquet.read_table(folder / "candidates.parquet").to_pylist()
 
 
+def test_words_of_a_keyword_may_stand_on_two_lines(tmp_path):
+    said = thread(1, title="Wrong mask", body="The KV\n  cache is read before it is written. kv cache!")
+    two = LENIENT.model_copy(update={"keywords": 2})
+    one = LENIENT.model_copy(update={"keywords": 1})
+    assert [row["kept"] for row in screened(tmp_path, [said], one)] == [True]
+    assert [row["reason"] for row in screened(tmp_path, [said], two)] == ["off_topic"]
+
+
 def reasons(rows):
     return {row["url"].rpartition("/")[2]: row["reason"] for row in rows}
 

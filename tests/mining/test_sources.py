@@ -138,6 +138,34 @@ def test_hub_threads_without_a_keyword_are_counted_not_kept(tmp_path: Path) -> N
     assert (outcome.found, outcome.fetched, outcome.unmatched, outcome.gone) == (19, 19, 3, 0)
 
 
+def test_hub_reply_is_not_taken_for_a_hidden_first_post(tmp_path: Path) -> None:
+    with Bench("huggingface", seed=1, size=20) as bench:
+        bench.fake.threads[7] |= {"replies": 2}
+        original = bench.fake.answer
+
+        def hidden(path: str, query: dict[str, str], headers: Any) -> Reply:
+            reply = original(path, query, headers)
+            if path.endswith("/7"):
+                reply.content["events"][0]["data"]["hidden"] = True
+            return reply
+
+        bench.fake.answer = hidden  # type: ignore[method-assign]
+        thread = bench.thread_at(tmp_path, ADDRESSES["huggingface"])
+    assert thread is not None
+    assert (thread.body, thread.discussion, thread.comments) == ("", "Comment 0\n\nComment 1", 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "bot"), [("librarian-bot", True), ("SFconvertbot", True), ("Talbot", False), ("bottega", False)]
+)
+def test_programs_on_the_hub_go_by_their_names(name: str, bot: bool, tmp_path: Path) -> None:
+    with Bench("huggingface", seed=1, size=20) as bench:
+        bench.fake.threads[7]["author"] = name
+        thread = bench.thread_at(tmp_path, ADDRESSES["huggingface"])
+    assert thread is not None
+    assert thread.author_is_bot == bot
+
+
 def test_hub_repositories_are_searched_by_downloads_or_likes(tmp_path: Path) -> None:
     asked: list[tuple[str, dict[str, str]]] = []
     with Bench("huggingface", size=0) as bench:

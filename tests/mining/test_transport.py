@@ -119,7 +119,15 @@ OK = Reply(200, {"fine": True})
         ),
         (github, Reply(403, {"message": "You have exceeded a secondary rate limit"}), 60),
         (github, Reply(429, {}, {"retry-after": "soon"}), 60),
+        (github, Reply(429, {}, {"retry-after": "Thu Jan  1 00:00:30 2026"}), 30),  # asctime, of RFC 9110
+        (github, Reply(403, {"message": "You have triggered an abuse detection mechanism"}), 60),
         (huggingface, Reply(429, {}, {"ratelimit": '"api";r=0;t=55'}), 55),
+        (huggingface, Reply(429, {}, {"ratelimit": '"api"; t=55; r=0'}), 55),
+        (
+            stackexchange,
+            Reply(502, {"error_name": "throttle_violation", "error_message": "more in 80 seconds"}),
+            60,
+        ),
         (discourse, Reply(429, {"errors": ["slow down"]}, {"retry-after": "9"}), 9),
         (
             stackexchange,

@@ -114,8 +114,7 @@ class _Wanted:
 
     def __init__(self, tags: Collection[str], words: Collection[str]) -> None:
         self.tags = {tag.casefold() for tag in tags}
-        alternatives = "|".join(re.escape(word) for word in sorted(words, key=len, reverse=True))
-        self.word = re.compile(rf"(?<!\w)(?:{alternatives})(?!\w)" if words else "", re.IGNORECASE)
+        self.word = re.compile(rf"(?<!\w)(?:{text.any_of(words)})(?!\w)" if words else "", re.IGNORECASE)
 
     def __call__(self, row: Row) -> bool:
         if self.tags and self.tags.isdisjoint(tag.casefold() for tag in _tags(row)):

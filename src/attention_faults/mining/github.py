@@ -327,6 +327,9 @@ def threads(
     """Yield the threads of a query, with all that was said in them."""
     for item in search(query, mining, pages, outcome):
         thread = _thread(item, item.repository, pages, pseudonyms, query.id)
+        if thread is None:
+            outcome.gone += 1
+            continue
         outcome.fetched += 1
         yield thread
 
@@ -362,8 +365,10 @@ def _answers(query: Query, start: datetime, end: datetime, known: frozenset[int]
     return check
 
 
-def _thread(item: Item, repository: str, pages: Pages, pseudonyms: Pseudonyms, query: str) -> Thread:
-    events = list(_events(item, repository, pages)) if item.comments or item.state == "closed" else []
+def _thread(item: Item, repository: str, pages: Pages, pseudonyms: Pseudonyms, query: str) -> Thread | None:
+    events = _events(item, repository, pages) if item.comments or item.state == "closed" else []
+    if events is None:
+        return None
     said = [event for event in events if event.event == "commented" and event.body]
     names = [user.login for user in [item.user, *(event.user for event in said)] if user]
     discussion = "\n\n".join(text.markdown(event.body or "") for event in said)
@@ -391,7 +396,9 @@ def _thread(item: Item, repository: str, pages: Pages, pseudonyms: Pseudonyms, q
     )
 
 
-def _events(item: Item, repository: str, pages: Pages) -> Iterator[Event]:
+def _events(item: Item, repository: str, pages: Pages) -> list[Event] | None:
+    """Return what happened to a thread; None if that cannot be read."""
+    events: list[Event] = []
     seen: set[tuple[str | None, int]] = set()
     number, more = 1, True
 
@@ -408,13 +415,16 @@ def _events(item: Item, repository: str, pages: Pages) -> Iterator[Event]:
             gone=GONE,
         )
         page = pages.get(THREADS, request, Events, is_new)
-        for event in page.content.root if page.content else []:
+        if page.content is None:
+            return None
+        for event in page.content.root:
             # events that move to the next page while we read must not count twice
             if event.id is None or (event.event, event.id) not in seen:
                 seen.add((event.event, event.id or 0))
-                yield event
+                events.append(event)
         more = page.more
         number += 1
+    return events
 
 
 def _kind(item: Item) -> Kind:
@@ -435,6 +445,8 @@ def _fix(item: Item, repository: str, events: list[Event]) -> str | None:
     GitHub's closing keywords:
     https://docs.github.com/en/issues/tracking-your-work-with-issues/using-issues/linking-a-pull-request-to-an-issue
     """
+    if item.state == "open":  # opened again
+        return None
     if item.pull_request:
         return f"https://github.com/{repository}/pull/{item.number}" if item.pull_request.merged_at else None
     for event in reversed(events):

@@ -183,7 +183,7 @@ def threads(
     query: Query, mining: Mining, pages: Pages, pseudonyms: Pseudonyms, outcome: Outcome
 ) -> Iterator[Thread]:
     """Yield the threads of a repository that were opened in time and hold one of the keywords."""
-    matching = re.compile("|".join(map(re.escape, query.phrases)), re.IGNORECASE)
+    matching = re.compile(text.any_of(query.phrases), re.IGNORECASE)
     listed = _numbers(query, pages, outcome)
     for number in range(1, max(listed, default=0) + 1):
         thread = _thread(query.kind, query.repository, number, pages, pseudonyms, query.id)
@@ -244,12 +244,13 @@ def _thread(
     found = pages.get(THREADS, request, Discussion, check).content
     if found is None:
         return None
-    said = [event for event in found.events if event.type == "comment" and not event.data.hidden]
+    said = [event for event in found.events if event.type == "comment"]
     people = [found.author, *(event.author for event in found.events)]
     names = [person.name for person in people if person and person.name]
-    first, *rest = [text.markdown(event.data.latest.raw if event.data.latest else "") for event in said] or [
-        ""
-    ]
+    first, *rest = [
+        text.markdown(event.data.latest.raw) if event.data.latest and not event.data.hidden else ""
+        for event in said
+    ] or [""]
     closings = [e.createdAt for e in found.events if e.type == "status-change" and e.data.status != "open"]
     prefix = "" if kind == "model" else f"{kind}s/"
     url = f"https://huggingface.co/{prefix}{repository}/discussions/{number}"
@@ -263,12 +264,12 @@ def _thread(
         body=pseudonyms.hide(first, names),
         discussion=pseudonyms.hide("\n\n".join(part for part in rest if part), names),
         author=pseudonyms.of(author or ""),
-        author_is_bot=bool(author) and bool(_BOT.search(author or "")),
+        author_is_bot=bool(author) and bool(_BOT.fullmatch(author or "")),
         created=found.createdAt.astimezone(UTC),
         updated=max((event.createdAt for event in found.events), default=found.createdAt).astimezone(UTC),
         closed=closings[-1].astimezone(UTC) if closings and found.status in ("closed", "merged") else None,
         state=_state(found),
-        comments=len(rest),
+        comments=sum(not event.data.hidden for event in said[1:]),
         fix_url=url if found.status == "merged" else None,
         query=query,
     )
@@ -278,7 +279,8 @@ def _state(found: Discussion) -> State:
     return found.status
 
 
-_BOT = re.compile(r"(?:^|[-_])bot$", re.IGNORECASE)
+# the Hub marks none; those without a hyphen are known by name
+_BOT = re.compile(r"(?:(?:^|.*[-_])bot|SFconvertbot|parquet-converter)", re.IGNORECASE)
 _THREAD = re.compile(
     r"https?://[^/\s]+/(?P<kind>datasets/|spaces/)?(?P<id>(?!datasets/|spaces/)[A-Za-z0-9_-][\w.-]*(?:/[A-Za-z0-9_-][\w.-]*)?)"
     r"/discussions/(?P<number>[1-9][0-9]{0,8})/?",

@@ -4,7 +4,6 @@ DuckDB does it on disk. The table holds every thread that was found, with the fi
 it, so that nothing is lost on the way.
 """
 
-import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,7 +15,7 @@ import pycld2
 from duckdb.func import PythonUDFType
 
 from attention_faults import files
-from attention_faults.mining import deduplication
+from attention_faults.mining import deduplication, text
 from attention_faults.mining.criteria import Criteria
 
 DUPLICATES = ("same_url", "cross_post", "fixing_pull_request", "near_duplicate")
@@ -96,8 +95,9 @@ def _look(
         CREATE VIEW post AS
         SELECT (file_index::BIGINT << 32) | file_row_number AS row, * FROM read_parquet([{paths}])
     """)  # noqa: S608 (quoted)
-    pattern = _quoted(_any_of(keywords))
-    found = f"len(list_distinct(regexp_extract_all(lower(title || ' ' || body), {pattern})))"
+    pattern = _quoted(rf"\b(?:{text.any_of(word.lower() for word in keywords)})\b")
+    named = f"regexp_extract_all(lower(title || ' ' || body), {pattern})"
+    found = rf"len(list_distinct(list_transform({named}, lambda s: regexp_replace(s, '\s+', ' ', 'g'))))"
     # resolved before unresolved, what was seen before how it was mended, the earlier one; then whatever tells
     # equal addresses apart
     database.execute(f"""
@@ -166,12 +166,6 @@ def _write(database: duckdb.DuckDBPyConnection, target: Path) -> None:
             ORDER BY thread.url, thread.rank
         ) TO {_quoted(str(target))} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP})
     """)  # noqa: S608 (quoted)
-
-
-def _any_of(phrases: Sequence[str]) -> str:
-    """Return a regular expression (RE2) that finds each phrase as whole words; the longest comes first."""
-    longest_first = sorted({phrase.lower() for phrase in phrases}, key=lambda phrase: (-len(phrase), phrase))
-    return rf"\b(?:{'|'.join(map(re.escape, longest_first))})\b"
 
 
 def _quoted(value: str) -> str:

@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from html import unescape
 from html.parser import HTMLParser
 
@@ -46,6 +47,12 @@ def title(text: str) -> str:
     while (without := _TAG.sub("", text)) != text:  # a tag within a tag leaves one behind
         text = without
     return " ".join(text.split())
+
+
+def any_of(phrases: Iterable[str]) -> str:
+    """Return a regular expression (of `re` and RE2) of some phrases; any white space may part their words."""
+    longest_first = sorted(set(phrases), key=lambda phrase: (-len(phrase), phrase))
+    return "|".join(r"\s+".join(map(re.escape, phrase.split())) for phrase in longest_first)
 
 
 def from_html(html: str) -> str:

@@ -344,19 +344,16 @@ class Transport:
         message = body[:2000].decode(errors="replace")
         if status == 429 or (status in (403, 503) and _is_limit(headers, message)):
             raise _Throttle(f"status {status}, a rate limit", _pause(headers, now))
+        content, problem = _json(body)
+        advice = self.service.advice(content, now)
+        if status >= 500 and advice is not None:
+            raise _Throttle(f"status {status}, a rate limit", advice)
         if status >= 500 or status == 408:
             raise _Failure(f"status {status}")
-        try:
-            content = json.loads(body)
-        except (ValueError, RecursionError) as error:
-            what = "nested too deep" if isinstance(error, RecursionError) else "no JSON"
-            raise _Failure(f"status {status} with {what}: `{shown(self._hidden(message[:60]))}`") from None
-        advice = self.service.advice(content, now)
+        if problem:
+            raise _Failure(f"status {status} with {problem}: `{shown(self._hidden(message[:60]))}`")
         if status == 200:
-            try:
-                accepted = accept(body)
-            except (ValueError, RecursionError) as error:
-                raise _Failure(f"unexpected content: {shown(self._hidden(_first_line(error)))}") from None
+            accepted = self._accepted(body, accept)
             self._note(request.kind, headers, content, now)
             return answer, accepted
         if advice is not None:
@@ -368,13 +365,17 @@ class Transport:
             return answer, None
         raise _Refusal(f"status {status}: {shown(self._hidden(' '.join(message.split())))}")
 
+    def _accepted(self, body: bytes, accept: Callable[[bytes], Content]) -> Content:
+        try:
+            return accept(body)
+        except (ValueError, RecursionError) as error:
+            raise _Failure(f"unexpected content: {shown(self._hidden(_first_line(error)))}") from None
+
     def _note(self, kind: str, headers: httpx2.Headers, content: Any, now: float) -> None:
         """Hold the next requests where this answer says that no more are welcome."""
         pace = self._paces[kind]
         left = _number(headers.get("x-ratelimit-remaining"))
-        hub = _HUB_LIMIT.search(headers.get("ratelimit", ""))
-        if hub:
-            left = float(hub["left"])
+        left = left if left is not None else _hub_limit(headers, "r")
         if left == 0 and (seconds := _pause(headers, now)) is not None and seconds <= LONGEST_WAIT:
             pace.hold(now + seconds)
         advice = self.service.advice(content, now)
@@ -411,7 +412,6 @@ _CAUSES = {
     "RemoteProtocolError": "the answer broke off",
 }
 _ETAG = re.compile("[!-~]{1,200}")  # others could not be sent back
-_HUB_LIMIT = re.compile(r"r\s*=\s*(?P<left>\d+)\s*;\s*t\s*=\s*(?P<seconds>\d+)")
 
 
 @cache
@@ -420,12 +420,22 @@ def _tls() -> ssl.SSLContext:
     return httpx2.create_ssl_context()
 
 
+def _json(body: bytes) -> tuple[Any, str]:
+    """Return what a body holds, and what is wrong with it."""
+    try:
+        return json.loads(body), ""
+    except ValueError:
+        return None, "no JSON"
+    except RecursionError:
+        return None, "JSON that is nested too deep"
+
+
 def _is_limit(headers: httpx2.Headers, message: str) -> bool:
     """Whether a 403 or 503 asks for patience, rather than forbids or fails."""
     return (
         "retry-after" in headers
         or headers.get("x-ratelimit-remaining") == "0"
-        or "rate limit" in message.lower()
+        or re.search("rate limit|abuse detection", message, re.IGNORECASE) is not None
     )
 
 
@@ -440,12 +450,18 @@ def _pause(headers: httpx2.Headers, now: float) -> float | None:
     there = now if there is None else there
     if (moment := _date(after)) is not None:
         return max(0.0, moment - there)
-    if hub := _HUB_LIMIT.search(headers.get("ratelimit", "")):
-        return float(hub["seconds"]) + 1
+    if (seconds := _hub_limit(headers, "t")) is not None:
+        return seconds + 1
     reset = _number(headers.get("x-ratelimit-reset"))
     if headers.get("x-ratelimit-remaining") == "0" and reset is not None:
         return max(0.0, reset - there) + 1
     return None
+
+
+def _hub_limit(headers: httpx2.Headers, name: str) -> float | None:
+    """Return a number of the `RateLimit` header: `r` is how many requests are left, `t` for how long."""
+    match = re.search(rf"\b{name}\s*=\s*(\d{{1,12}})\b", headers.get("ratelimit", ""))
+    return float(match[1]) if match else None
 
 
 def _number(text: str | None) -> float | None:
@@ -454,7 +470,9 @@ def _number(text: str | None) -> float | None:
 
 def _date(text: str) -> float | None:
     try:
-        return parsedate_to_datetime(text).timestamp()
+        moment = parsedate_to_datetime(text)
+        # HTTP knows no other zone: https://www.rfc-editor.org/rfc/rfc9110#section-5.6.7
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     except (ValueError, TypeError, OverflowError):
         return None
 
