@@ -128,7 +128,7 @@ def mine(
 @app.command()
 def hydrate(
     records: Annotated[Path, typer.Argument(help="CSV with a column `url`.")],
-    folder: Annotated[Path, typer.Option("--to", help="Where threads.parquet and missing.csv go.")] = Path(
+    folder: Annotated[Path, typer.Option("--to", help="Where threads.parquet and addresses.csv go.")] = Path(
         "results/hydrated"
     ),
     config: Overlay = None,
@@ -138,10 +138,12 @@ def hydrate(
     mining = queries.read(STUDY, config)
     urls = hydration.read_urls(records)
     _ask_for_tokens(hydration.expected(urls), "these threads", anonymous=anonymous)
-    missing = hydration.hydrate(urls, mining.archive, folder)
-    typer.echo(f"{len(urls) - len(missing)} threads are in {folder / 'threads.parquet'}.")
+    addresses = hydration.hydrate(urls, mining.archive, folder)
+    threads = {address.thread for address in addresses if address.thread}
+    missing = sum(address.thread is None for address in addresses)
+    typer.echo(f"{len(threads)} threads are in {folder / 'threads.parquet'}.")
     if missing:
-        typer.echo(f"{len(missing)} are not to be had; {folder / 'missing.csv'} lists them.")
+        typer.echo(f"{missing} addresses gave none; {folder / 'addresses.csv'} says why.")
 
 
 def _ask_for_tokens(asked: Mapping[Source, Mapping[str, int]], what: str, *, anonymous: bool) -> None:

@@ -147,6 +147,24 @@ def test_an_archive_gives_what_its_file_gives(tmp_path, method):
     assert list(dump.rows(packed)) == list(dump.rows(path))
 
 
+@pytest.mark.parametrize(
+    "packing", [{"id": py7zr.FILTER_ZSTD, "level": 3}, {"id": py7zr.FILTER_DEFLATE}], ids=["zstd", "deflate"]
+)
+def test_an_archive_that_unpacks_without_bounds_is_refused(tmp_path, packing):
+    packed = tmp_path / "site.7z"
+    with py7zr.SevenZipFile(packed, "w", filters=[packing]) as archive:
+        archive.writestr(f"<posts>{question(1)}</posts>", "Posts.xml")
+    with pytest.raises(InputError, match="which unpacks without bounds"):
+        read(packed)
+
+
+@pytest.mark.parametrize("written", ["attention mask", "attention\nmask", "<b>attention</b> <i>mask</i>"])
+def test_a_keyword_is_found_through_markup(tmp_path, written):
+    path = write(tmp_path, [question(1, Body=f"<p>my {written}!"), question(2, Body="attention, mask")])
+    found = read(path, words=["attention mask"])
+    assert [thread.url.rpartition("/")[2] for thread in found] == ["1"]
+
+
 def test_a_reader_that_stops_early_ends_the_unpacking(tmp_path):
     path = write(tmp_path, [question(3 * i, Body=f"<p>{i}</p>" * 1000) for i in range(1, 300)])
     packed = tmp_path / "site.7z"

@@ -18,6 +18,7 @@ from attention_faults.mining.github import Event, Item
 from attention_faults.mining.outcome import Outcome  # noqa: TC001
 from attention_faults.mining.queries import Framework, GitHub, RepositorySearch
 from attention_faults.mining.thread import Thread
+from attention_faults.mining.transport import SourceError
 
 OPERATIONS = {
     r"/search/issues": "/search/issues",
@@ -273,21 +274,43 @@ def test_issue_that_was_opened_again_is_not_fixed() -> None:
     assert github._fix(closed.model_copy(update={"state": "open"}), "owner/name", [event]) is None
 
 
-@pytest.mark.parametrize("status", [403, 404])
-def test_thread_whose_events_cannot_be_read_is_counted_as_gone(tmp_path: Path, status: int) -> None:
+def without_timelines(bench: Bench, status: int) -> None:
+    original = bench.fake.answer
+
+    def answer(path: str, query: dict[str, str], headers: Any) -> Reply:
+        refused = Reply(status, {"message": "Resource protected by organization"})
+        return refused if path.endswith("/timeline") else original(path, query, headers)
+
+    bench.fake.answer = answer  # type: ignore[method-assign]
+
+
+def test_thread_whose_events_are_not_there_is_counted_as_gone(tmp_path: Path) -> None:
     outcomes: list[Outcome] = []
     with Bench("github", seed=1, size=20) as bench:
-        original = bench.fake.answer
-
-        def forbidden(path: str, query: dict[str, str], headers: Any) -> Reply:
-            refused = Reply(status, {"message": "Forbidden"})
-            return refused if path.endswith("/timeline") else original(path, query, headers)
-
-        bench.fake.answer = forbidden  # type: ignore[method-assign]
+        without_timelines(bench, 404)
         found = bench.run(tmp_path, outcomes)
     assert all(thread.state == "open" and not thread.comments for thread in found)
     assert sum(outcome.gone for outcome in outcomes) > 0
     assert all(outcome.found == outcome.fetched + outcome.gone for outcome in outcomes)
+
+
+def test_events_that_a_token_may_not_read_are_asked_for_again_with_another(tmp_path: Path) -> None:
+    with Bench("github", seed=1, size=20) as bench:
+        without_timelines(bench, 403)
+        with pytest.raises(SourceError, match=r"status 403: .*organization"):
+            bench.run(tmp_path)
+    with Bench("github", seed=1, size=20) as bench:
+        assert any(thread.discussion for thread in bench.run(tmp_path / "other"))
+
+
+def test_another_thread_than_asked_for_is_not_taken(tmp_path: Path) -> None:
+    with Bench("github", seed=1, size=20) as bench:
+        original = bench.fake.answer
+        bench.fake.answer = lambda path, query, headers: original(  # type: ignore[method-assign]
+            path.replace("/issues/7", "/issues/8"), query, headers
+        )
+        with pytest.raises(SourceError, match="thread 8, not 7"):
+            bench.thread_at(tmp_path, "https://github.com/owner/name/issues/7")
 
 
 def test_fix_is_the_pull_request_before_its_commit() -> None:

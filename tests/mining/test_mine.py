@@ -13,6 +13,7 @@ import yaml
 from pydantic import ValidationError
 from snakemake.utils import update_config
 from support.fakes import FAKES
+from support.loopback import Reply
 from support.mining import PSEUDONYMS, TOKEN, Bench, settings
 from support.project import offline
 
@@ -201,8 +202,16 @@ def test_hydrate_fetches_addresses_and_lists_what_is_gone(rebased: dict[str, Ben
         "https://example.org/thread/1",
         "https://github.com/../../issues/1",
         "https://[github.com/owner/name/issues/8",
+        "https://nosuch.stackexchange.com/questions/5",
+        "HTTPS://GitHub.com/owner/name/issues/7/",
     ]
-    missing = hydrate.hydrate(urls, tmp_path / "raw", tmp_path / "out")
+    fake = rebased["stackexchange"].fake
+    original = fake.answer
+    unknown = {"error_id": 400, "error_name": "bad_parameter", "error_message": "No site found"}
+    fake.answer = lambda path, query, headers: (  # type: ignore[method-assign]
+        Reply(400, unknown) if query.get("site") == "nosuch" else original(path, query, headers)
+    )
+    addresses = hydrate.hydrate(urls, tmp_path / "raw", tmp_path / "out")
     found = [thread.url for thread in table.read(tmp_path / "out/threads.parquet")]
     assert found == [
         "https://github.com/owner/name/issues/7",
@@ -210,12 +219,15 @@ def test_hydrate_fetches_addresses_and_lists_what_is_gone(rebased: dict[str, Ben
         "https://discuss.huggingface.co/t/4",
         "https://stackoverflow.com/questions/5",
     ]
-    assert [item.url for item in missing] == urls[4:]
-    listed = pd.read_csv(tmp_path / "out/missing.csv")
-    assert list(listed["url"]) == urls[4:]
+    assert [address.thread for address in addresses] == [*found, *[None] * 5, found[0]]
+    listed = pd.read_csv(tmp_path / "out/addresses.csv", keep_default_na=False)
+    assert list(listed["url"]) == urls
+    assert [reason != "" for reason in listed["reason"]] == [thread == "" for thread in listed["thread"]]
+    assert "status 400" in listed["reason"].iloc[-2]
     sent = [bench.server.requests for bench in rebased.values()]
-    assert hydrate.hydrate(urls, tmp_path / "raw", tmp_path / "again") == missing
-    assert [bench.server.requests for bench in rebased.values()] == sent
+    assert hydrate.hydrate(urls, tmp_path / "raw", tmp_path / "again") == addresses
+    again = [bench.server.requests for bench in rebased.values()]
+    assert [now - before for now, before in zip(again, sent, strict=True)] == [0, 0, 0, 1]  # what was refused
     assert (tmp_path / "again/threads.parquet").read_bytes() == (
         tmp_path / "out/threads.parquet"
     ).read_bytes()
@@ -230,7 +242,8 @@ def test_every_address_of_the_embedded_dataset_has_a_source() -> None:
 @pytest.mark.parametrize("view", ["", "/", "/files", "/commits/0123abc"])
 def test_views_of_a_thread_are_its_address(rebased: dict[str, Bench], tmp_path: Path, view: str) -> None:
     urls = [f"https://github.com/owner/name/pull/10{view}"]
-    assert not hydrate.hydrate(urls, tmp_path / "raw", tmp_path / "out")
+    (address,) = hydrate.hydrate(urls, tmp_path / "raw", tmp_path / "out")
+    assert address.thread == "https://github.com/owner/name/pull/10"
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,11 @@ def test_html_becomes_lines_of_text() -> None:
     ]
 
 
+def test_tags_without_end_are_text_and_cannot_make_reading_slow() -> None:
+    assert text.from_html("a < b <i>or</i> <c") == "a < b or <c"
+    assert text.from_html("<a " * 50_000) == " ".join(["<a"] * 50_000)
+
+
 def test_unclosed_script_hides_the_rest_only() -> None:
     assert text.from_html("before<script>evil(") == "before"
 

@@ -1,9 +1,12 @@
 """The client keeps to limits, outlasts faults, gives up clearly, and lets no token out of its hands."""
 
 import random
+import socketserver
+import threading
+import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 from urllib.parse import quote, quote_plus
@@ -225,6 +228,39 @@ def test_errors_name_the_fault(fault: str, reason: str) -> None:
         with pytest.raises(SourceError) as caught:
             made.get()
     assert reason in str(caught.value)
+
+
+class Dripping(socketserver.BaseRequestHandler):
+    """Headers of ten seconds, a byte at a time."""
+
+    def handle(self) -> None:
+        self.request.recv(2**16)
+        self.request.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nx: ")
+        with suppress(OSError):
+            for _ in range(500):
+                self.request.sendall(b"x")
+                time.sleep(0.02)
+            self.request.sendall(b"\r\n\r\n{}")
+
+
+def test_headers_that_drip_are_cut_off() -> None:
+    """In real time, as no other test: a client that waits for headers has no turn to look at its clock."""
+    server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Dripping)
+    server.daemon_threads = True
+    with server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        transport = Transport(
+            replace(github.SERVICE, base=f"http://127.0.0.1:{server.server_address[1]}"),
+            token=None,
+            clock=SteppedClock(),
+            jitter=random.Random(0),
+            progress=Silent(),
+            caps=replace(CAPS, seconds=0.3),
+        )
+        with pytest.raises(SourceError, match="takes longer than 0 seconds to answer"):
+            transport.get(Request(path="/thing", kind="core"), lambda body: body, None)
+        transport.close()
+        server.shutdown()
 
 
 def test_deep_nesting_is_an_error() -> None:

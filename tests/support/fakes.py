@@ -435,7 +435,7 @@ class FakeForum(Fake):
         found = [
             number
             for number, thread in sorted(self.threads.items(), reverse=True)
-            if after + timedelta(days=1) <= thread["created"] < before
+            if after < thread["created"] < before
             and match[1] in f"{thread['title']} {thread['body']}".lower()
         ]
         page = int(query["page"])

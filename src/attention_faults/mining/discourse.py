@@ -15,10 +15,10 @@ only there more pages are read.
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, timedelta
 from typing import Any
 
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
 from attention_faults.mining import text
 from attention_faults.mining.clock import Allowance
@@ -77,7 +77,7 @@ class Post(Content):
     id: int
     username: str
     cooked: str
-    created_at: datetime
+    created_at: AwareDatetime
     accepted_answer: bool = False
     admin: bool = False
 
@@ -94,8 +94,8 @@ class Topic(Content):
 
     id: int
     title: str
-    created_at: datetime
-    last_posted_at: datetime | None = None
+    created_at: AwareDatetime
+    last_posted_at: AwareDatetime | None = None
     closed: bool = False
     tags: list[str | dict[str, Any]] = Field(default=[])
     accepted_answer: dict[str, Any] | bool | None = None
@@ -176,7 +176,7 @@ def _search(query: Query, since: date, until: date, pages: Pages, outcome: Outco
 
 
 def _page(query: Query, since: date, until: date, number: int, pages: Pages) -> Found:
-    # `after` and `before` leave out the day they name
+    # a day more than is asked for: `after` begins behind the first moment of its day, where topics may be
     words = f'"{query.phrase}" after:{since - timedelta(days=1)} before:{until} order:latest_topic'
     request = Request(path="/search.json", parameters=(("q", words), ("page", str(number))), kind="search")
     found = pages.get(query.id, request, Found).content
@@ -199,7 +199,9 @@ def _thread(number: int, pages: Pages, pseudonyms: Pseudonyms, query: str) -> Th
         ids = tuple(("post_ids[]", str(post)) for post in missing[start : start + POSTS])
         more = Request(path=f"/t/{number}/posts.json", parameters=ids, kind="topics", gone=GONE)
         page = pages.get(THREADS, more, MorePosts, same).content
-        posts |= {post.id: post for post in page.post_stream.posts} if page else {}
+        if page is None:
+            return None
+        posts |= {post.id: post for post in page.post_stream.posts}
     said = [posts[post] for post in sorted(posts)]
     names = [post.username for post in said]
     bodies = [text.from_html(post.cooked) for post in said] or [""]
@@ -215,7 +217,7 @@ def _thread(number: int, pages: Pages, pseudonyms: Pseudonyms, query: str) -> Th
         discussion=pseudonyms.hide("\n\n".join(bodies[1:]), names),
         labels=tuple(text.title(tag) for tag in tags),
         author=pseudonyms.of(author),
-        author_is_bot=author in ("system", "discobot") or author.lower().endswith("bot"),
+        author_is_bot=author in ("system", "discobot") or text.names_a_program(author),
         created=topic.created_at.astimezone(UTC),
         updated=topic.last_posted_at.astimezone(UTC) if topic.last_posted_at else None,
         state="closed" if topic.closed else "open",

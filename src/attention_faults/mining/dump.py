@@ -34,6 +34,8 @@ from attention_faults.mining.thread import Thread
 CHUNK = 2**18  # bytes read at once
 LONGEST_ROW = 2**22  # bytes; a post has at most 30,000 characters
 HIGHEST_ID = 2**30  # 128 MiB of bits
+METHODS = {"LZMA", "LZMA2", "BZip2", "COPY", "BCJ", "DELTA"}  # py7zr unpacks others in memory without bounds
+TAGS = r"(?:\s|&nbsp;|<[^<>]{1,200}>)+"  # what may part the words of a keyword in HTML
 MEMBER = "Posts.xml"
 QUESTION, ANSWER = "1", "2"
 
@@ -114,7 +116,8 @@ class _Wanted:
 
     def __init__(self, tags: Collection[str], words: Collection[str]) -> None:
         self.tags = {tag.casefold() for tag in tags}
-        self.word = re.compile(rf"(?<!\w)(?:{text.any_of(words)})(?!\w)" if words else "", re.IGNORECASE)
+        pattern = rf"(?<!\w)(?:{text.any_of(words, TAGS)})(?!\w)" if words else ""
+        self.word = re.compile(pattern, re.IGNORECASE)
 
     def __call__(self, row: Row) -> bool:
         if self.tags and self.tags.isdisjoint(tag.casefold() for tag in _tags(row)):
@@ -332,6 +335,9 @@ def _unpack(path: Path, pipe: "_Pipe") -> None:
     """Push the member into the pipe; nothing is written to disk, whatever names the archive holds."""
     try:
         with py7zr.SevenZipFile(path) as archive:
+            methods = set(archive.archiveinfo().method_names) - METHODS
+            if methods:
+                raise ValueError(f"packed by {', '.join(sorted(methods))}, which unpacks without bounds")  # noqa: TRY301
             names = [name for name in archive.namelist() if name.rpartition("/")[2] == MEMBER]
             if len(names) == 1:
                 archive.extract(targets=names, factory=pipe)

@@ -23,7 +23,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, RootModel
+from pydantic import AwareDatetime, Field, RootModel
 
 from attention_faults.errors import InputError, shown
 from attention_faults.mining import text
@@ -37,7 +37,7 @@ from attention_faults.mining.transport import Request, Service
 
 PER_PAGE = 100
 SEARCH_LIMIT = 1000
-GONE = frozenset({403, 404, 410, 451})
+GONE = frozenset({404, 410, 451})  # 403 is about the token
 NO_REPOSITORY = frozenset({422})  # of a search: it does not exist, is private, or was renamed
 
 SERVICE = Service(
@@ -77,7 +77,7 @@ class Label(Content):
 class PullRequest(Content):
     """What makes an issue a pull request."""
 
-    merged_at: datetime | None = None
+    merged_at: AwareDatetime | None = None
 
 
 class Item(Content):
@@ -90,10 +90,10 @@ class Item(Content):
     user: User | None = None
     labels: list[Label | str] = Field(default=[])
     state: Literal["open", "closed"]
-    comments: int = 0
-    created_at: datetime
-    updated_at: datetime | None = None
-    closed_at: datetime | None = None
+    comments: int = Field(default=0, ge=0, le=2**31 - 1)
+    created_at: AwareDatetime
+    updated_at: AwareDatetime | None = None
+    closed_at: AwareDatetime | None = None
     pull_request: PullRequest | None = None
     draft: bool | None = None
 
@@ -153,6 +153,7 @@ class Event(Content):
     event: str | None = None
     id: int | None = None
     user: User | None = None
+    actor: User | None = None
     body: str | None = None
     commit_id: str | None = None
     commit_url: str | None = None
@@ -275,7 +276,7 @@ def search(query: Query, mining: Mining, pages: Pages, outcome: Outcome) -> Iter
     start, end, number = mining.first, mining.last, 1
     beyond = 0  # of this second and later, threads that its pages do not show
     seen: set[int] = set()
-    shown: set[int] = set()  # of those that match from `start` on
+    shown: set[int] = set()  # of what was opened from `start` on
     while start <= end:
         request = Request(
             path="/search/issues",
@@ -299,25 +300,26 @@ def search(query: Query, mining: Mining, pages: Pages, outcome: Outcome) -> Iter
             pages.expect(found.total_count // PER_PAGE + found.total_count)
         outcome.truncated += max(0, beyond - found.total_count)
         beyond = 0
-        shown = {item.number for item in found.items} | (shown if number > 1 else set())
         for item in found.items:
+            shown.add(item.number)
             if item.number not in seen:
                 seen.add(item.number)
                 yield item
-        if found.total_count <= number * PER_PAGE:
-            outcome.truncated += max(0, found.total_count - len(shown))  # it counts more than it shows
+        if found.total_count <= (number - 1) * PER_PAGE + len(found.items):
             return
         last = found.items[-1].created_at if found.items else start
         if last > start:
             start, number = last, 1
-        elif number * PER_PAGE < SEARCH_LIMIT:
+            shown.clear()
+        elif number * PER_PAGE < min(found.total_count, SEARCH_LIMIT):
             number += 1
-        elif not found.items:  # it counts threads that it shows on no page
-            outcome.truncated += found.total_count
+        elif not found.items or found.total_count <= SEARCH_LIMIT:  # it counts threads that it does not show
+            outcome.truncated += found.total_count - len(shown)
             return
         else:
             beyond = found.total_count - SEARCH_LIMIT
             start, number = start + timedelta(seconds=1), 1
+            shown.clear()
     outcome.truncated += beyond
 
 
@@ -342,7 +344,13 @@ def thread_at(url: str, pages: Pages, pseudonyms: Pseudonyms) -> Thread | None:
     request = Request(
         path=f"/repos/{match['owner']}/{match['name']}/issues/{match['number']}", kind="core", gone=GONE
     )
-    item = pages.get(THREADS, request, Item).content
+
+    def same(found: Item) -> None:
+        moved = found.repository.casefold() != f"{match['owner']}/{match['name']}".casefold()
+        if found.number != int(match["number"]) and not moved:
+            raise ValueError(f"thread {found.number}, not {match['number']}")
+
+    item = pages.get(THREADS, request, Item, same).content
     return _thread(item, item.repository, pages, pseudonyms, "") if item else None
 
 
@@ -370,7 +378,8 @@ def _thread(item: Item, repository: str, pages: Pages, pseudonyms: Pseudonyms, q
     if events is None:
         return None
     said = [event for event in events if event.event == "commented" and event.body]
-    names = [user.login for user in [item.user, *(event.user for event in said)] if user]
+    people = [item.user, *(event.user for event in events), *(event.actor for event in events)]
+    names = {user.login for user in people if user}
     discussion = "\n\n".join(text.markdown(event.body or "") for event in said)
     path = "pull" if item.pull_request else "issues"
     return Thread(

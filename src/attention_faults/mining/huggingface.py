@@ -14,11 +14,11 @@ listing shows is asked for by itself, so that a listing which shifts between two
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import Literal
 from urllib.parse import quote
 
-from pydantic import Field, RootModel
+from pydantic import AwareDatetime, Field, RootModel
 
 from attention_faults.mining import text
 from attention_faults.mining.clock import Allowance
@@ -101,7 +101,7 @@ class Event(Content):
 
     type: str
     author: Author | None = None
-    createdAt: datetime  # noqa: N815 (the service's name)
+    createdAt: AwareDatetime  # noqa: N815 (the service's name)
     data: EventData = EventData()
 
 
@@ -117,7 +117,7 @@ class Discussion(Content):
     num: int = Field(ge=1)
     title: str
     author: Author | None = None
-    createdAt: datetime  # noqa: N815
+    createdAt: AwareDatetime  # noqa: N815
     status: Literal["open", "closed", "merged", "draft"]
     isPullRequest: bool  # noqa: N815
     events: list[Event]
@@ -264,7 +264,7 @@ def _thread(
         body=pseudonyms.hide(first, names),
         discussion=pseudonyms.hide("\n\n".join(part for part in rest if part), names),
         author=pseudonyms.of(author or ""),
-        author_is_bot=bool(author) and bool(_BOT.fullmatch(author or "")),
+        author_is_bot=text.names_a_program(author or ""),
         created=found.createdAt.astimezone(UTC),
         updated=max((event.createdAt for event in found.events), default=found.createdAt).astimezone(UTC),
         closed=closings[-1].astimezone(UTC) if closings and found.status in ("closed", "merged") else None,
@@ -279,8 +279,6 @@ def _state(found: Discussion) -> State:
     return found.status
 
 
-# the Hub marks none; those without a hyphen are known by name
-_BOT = re.compile(r"(?:(?:^|.*[-_])bot|SFconvertbot|parquet-converter)", re.IGNORECASE)
 _THREAD = re.compile(
     r"https?://[^/\s]+/(?P<kind>datasets/|spaces/)?(?P<id>(?!datasets/|spaces/)[A-Za-z0-9_-][\w.-]*(?:/[A-Za-z0-9_-][\w.-]*)?)"
     r"/discussions/(?P<number>[1-9][0-9]{0,8})/?",

@@ -5,7 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -20,7 +20,7 @@ from attention_faults.mining.meter import Meter
 from attention_faults.mining.pages import Pages
 from attention_faults.mining.privacy import Pseudonyms
 from attention_faults.mining.thread import Source, Thread
-from attention_faults.mining.transport import Caps
+from attention_faults.mining.transport import Caps, RefusedError
 
 _HOSTS: dict[str, Source] = {
     "github.com": "github",
@@ -33,11 +33,18 @@ _STACK_EXCHANGE = re.compile(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Missing:
-    """A thread that could not be had, and why."""
+class Address:
+    """What became of an address.
+
+    Attributes:
+        url: as it was given.
+        thread: address of the thread in the table; None if it could not be had.
+        reason: why not.
+    """
 
     url: str
-    reason: str
+    thread: str | None = None
+    reason: str = ""
 
 
 def source_of(url: str) -> Source | None:
@@ -78,31 +85,42 @@ def expected(urls: Iterable[str]) -> dict[Source, dict[str, int]]:
 
 
 def threads(
-    urls: Iterable[str], pages: dict[Source, Pages], pseudonyms: Pseudonyms, missing: list[Missing]
+    urls: Iterable[str], pages: dict[Source, Pages], pseudonyms: Pseudonyms, addresses: list[Address]
 ) -> Iterator[Thread]:
-    """Yield the threads at some addresses, in their order; what cannot be had is added to `missing`."""
+    """Yield the threads at some addresses, each once, and take down what becomes of each address."""
+    yielded: set[str] = set()
     for url in urls:
         source = source_of(url)
         if source is None:
-            missing.append(Missing(url=url, reason="no source that is mined"))
+            addresses.append(Address(url=url, reason="no source that is mined"))
             continue
-        thread = mine.ADAPTERS[source].thread_at(
-            url.partition("#")[0].partition("?")[0], pages[source], pseudonyms
-        )
+        parts = urlsplit(url)
+        plain = f"https://{parts.hostname}{parts.path}"
+        try:
+            thread = mine.ADAPTERS[source].thread_at(plain, pages[source], pseudonyms)
+        except RefusedError as error:
+            addresses.append(Address(url=url, reason=error.problems[0]))
+            continue
         if thread is None:
-            missing.append(Missing(url=url, reason="gone, or no address of a thread"))
-        else:
+            addresses.append(Address(url=url, reason="gone, or no address of a thread"))
+            continue
+        addresses.append(Address(url=url, thread=thread.url))
+        if thread.url not in yielded:
+            yielded.add(thread.url)
             yield thread
 
 
-def hydrate(urls: list[str], archive: Path, folder: Path) -> list[Missing]:
-    """Fetch threads into the archive; write them to `threads.parquet`, and what is gone to `missing.csv`.
+def hydrate(urls: list[str], archive: Path, folder: Path) -> list[Address]:
+    """Fetch threads into the archive; write `threads.parquet`, and what became of each address.
+
+    Returns:
+        The addresses, as `addresses.csv` lists them too.
 
     Raises:
         SourceError: if a source cannot be reached or refuses; what was fetched is kept.
     """
     clock = SystemClock()
-    missing: list[Missing] = []
+    addresses: list[Address] = []
     with ExitStack() as stack:
         pages = {}
         for source in sorted({source for url in urls if (source := source_of(url))}):
@@ -120,14 +138,9 @@ def hydrate(urls: list[str], archive: Path, folder: Path) -> list[Missing]:
                     caps=Caps(),
                 )
             )
-        found = threads(urls, pages, privacy.of_archive(archive), missing)
+        found = threads(urls, pages, privacy.of_archive(archive), addresses)
         table.write(found, folder / "threads.parquet")
-    write_missing(missing, folder / "missing.csv")
-    return missing
-
-
-def write_missing(missing: list[Missing], path: Path) -> None:
-    """Write a row for each thread that could not be had."""
-    rows = [(item.url, item.reason) for item in missing]
-    with files.replacing(path) as target:
-        pd.DataFrame(rows, columns=["url", "reason"]).to_csv(target, index=False)
+    rows = [asdict(address) for address in addresses]
+    with files.replacing(folder / "addresses.csv") as target:
+        pd.DataFrame(rows, columns=["url", "thread", "reason"]).to_csv(target, index=False)
+    return addresses

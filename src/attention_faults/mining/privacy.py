@@ -43,8 +43,8 @@ class Pseudonyms:
         known = "|".join(sorted(map(re.escape, filter(None, names)), key=len, reverse=True))
         if not known:
             return text
-        mention = rf"(?<![A-Za-z0-9@])@({known})(?![A-Za-z0-9]|[-_.]\w)"
-        return re.sub(mention, lambda match: f"@{self.of(match[1])}", text, flags=re.IGNORECASE)
+        mention = rf"(?<![A-Za-z0-9@])@((?i:{known}))(?![A-Za-z0-9]|[-_]\w|\.[a-z0-9])"
+        return re.sub(mention, lambda match: f"@{self.of(match[1])}", text)
 
 
 def of_archive(archive: Path) -> Pseudonyms:

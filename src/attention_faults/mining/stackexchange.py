@@ -283,8 +283,9 @@ def _thread(question: Question, site: str, pseudonyms: Pseudonyms, query: str) -
     for answer in question.answers:
         said += [(answer.body, answer.owner), *((c.body, c.owner) for c in answer.comments)]
     people = [question.owner, *(owner for _, owner in said)]
-    # people address each other by their name without its blanks
-    names = [re.sub(r"\s", "", text.title(p.display_name)) for p in people if p and p.display_name]
+    # people address each other by their name without its blanks, or by its first word
+    shown = [text.title(p.display_name) for p in people if p and p.display_name]
+    names = [*(re.sub(r"\s", "", name) for name in shown), *(name.split()[0] for name in shown if name)]
     return Thread(
         source="stackexchange",
         url=f"https://{host(site)}/questions/{question.question_id}",

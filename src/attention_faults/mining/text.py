@@ -14,6 +14,8 @@ _BLOCKS = frozenset(
 )
 _HIDDEN = frozenset({"script", "style", "template", "head", "noscript"})
 _TERMINAL = re.compile("\x1b\\[[0-9;?]*[ -/]*[@-~]")  # ECMA-48 5.4: colours, pasted with a log
+_OPEN = re.compile(r"<(?![^<>]*>)")  # no tag: HTMLParser would look for its end again and again
+_PROGRAM = re.compile(r"(?:(?:^|.*[-_])bots?|SFconvertbot|parquet-converter)", re.IGNORECASE)
 _COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
 # HTML elements, except `s`: `<s>` and `</s>` are tokens of many vocabularies, as `<mask>` and `<pad>` are
 _TAG = re.compile(
@@ -49,16 +51,21 @@ def title(text: str) -> str:
     return " ".join(text.split())
 
 
-def any_of(phrases: Iterable[str]) -> str:
-    """Return a regular expression (of `re` and RE2) of some phrases; any white space may part their words."""
+def any_of(phrases: Iterable[str], gap: str = r"\s+") -> str:
+    """Return a regular expression (of `re` and RE2) of some phrases; `gap` parts their words."""
     longest_first = sorted(set(phrases), key=lambda phrase: (-len(phrase), phrase))
-    return "|".join(r"\s+".join(map(re.escape, phrase.split())) for phrase in longest_first)
+    return "|".join(gap.join(map(re.escape, phrase.split())) for phrase in longest_first)
+
+
+def names_a_program(name: str) -> bool:
+    """Whether an account is a program by its name, where the service does not say so."""
+    return _PROGRAM.fullmatch(name) is not None
 
 
 def from_html(html: str) -> str:
     """Return the text of an HTML fragment, a line for each block; scripts and styles are dropped."""
     reader = _Reader()
-    reader.feed(html)
+    reader.feed(_OPEN.sub("&lt;", html))
     reader.close()
     lines = (line.rstrip() for line in plain("".join(reader.parts)).split("\n"))
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()

@@ -12,13 +12,16 @@ import json
 import logging
 import random
 import re
+import socket
 import ssl
 import zlib
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import cache
+from threading import Timer
 from typing import Any, Protocol, TypeVar
 from urllib.parse import quote, quote_plus, urlencode, urljoin, urlsplit
 
@@ -48,6 +51,10 @@ class SourceError(InputError):
 
     def __str__(self) -> str:
         return "\n".join([*self.problems, "What was fetched is kept; the same command goes on from there."])
+
+
+class RefusedError(SourceError):
+    """A request that the service refuses; others may go through."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,6 +177,10 @@ class _Refusal(Exception):  # noqa: N818 (never leaves this module)
     """No attempt will succeed."""
 
 
+class _BadToken(_Refusal):
+    """Nor will any with another request."""
+
+
 class Transport:
     """Asks one service, one request at a time over connections that stay open."""
 
@@ -198,6 +209,7 @@ class Transport:
         allowances = service.with_token if token else service.anonymous
         self._paces = {kind: Pace(allowance, clock) for kind, allowance in allowances.items()}
         self._reached = False
+        self._connection: Any = None  # that the last request went over
         # no redirects: a token must not travel with one; no gzip by the client: it takes a cut one for whole
         self._client = httpx2.Client(
             follow_redirects=False,
@@ -226,7 +238,7 @@ class Transport:
         failures = throttled = 0
         while True:
             problem = ""
-            refused = False
+            refused: type[SourceError] | None = None
             try:
                 return self._follow(request, accept, etag)
             except _Throttle as throttle:
@@ -239,11 +251,12 @@ class Transport:
                 seconds = self._jitter.uniform(0.5, 1) * min(BACKOFF, 2.0 ** (failures - 1))
                 problem = str(failure)
             except _Refusal as refusal:
-                problem, refused = str(refusal), True
+                problem = str(refusal)
+                refused = SourceError if isinstance(refusal, _BadToken) else RefusedError
             # raised down here, errors drag no request along that still holds the token
             attempts = ATTEMPTS if self._reached else FIRST_ATTEMPTS
             if refused:
-                raise self._error(request, problem)
+                raise refused(self._error(request, problem).problems)
             if failures >= attempts or throttled >= THROTTLED:
                 raise self._error(request, f"{problem} ({failures + throttled} attempts)")
             if seconds > LONGEST_WAIT:
@@ -285,15 +298,37 @@ class Transport:
             headers["authorization"] = f"Bearer {self._token}"
         problem = None
         deadline = self._clock.now() + self._caps.seconds
+        # of real time, since what drips before the body gives us no turn to look at a clock
+        watchdog = Timer(self._caps.seconds, self._hang_up)
+        watchdog.daemon = True
+        watchdog.start()
         pace.start()
         try:
-            with self._client.stream("GET", url, headers=headers) as response:
+            asked = self._client.stream("GET", url, headers=headers, extensions={"trace": self._hear})
+            with asked as response:
                 return response, self._read(response, deadline)
         except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, zlib.error) as error:
-            problem = f"{_CAUSES.get(type(error).__name__, type(error).__name__)}: {self._hidden(str(error))}"
+            cause = _CAUSES.get(type(error).__name__, type(error).__name__)
+            problem = f"{cause}: {self._hidden(str(error))}"
+            if watchdog.finished.is_set():
+                problem = self._too_long()
         finally:
+            watchdog.cancel()
             pace.finish()
         raise _Failure(problem)
+
+    def _too_long(self) -> str:
+        return f"takes longer than {self._caps.seconds:,.0f} seconds to answer"
+
+    def _hear(self, event: str, about: Mapping[str, Any]) -> None:
+        """Remember the connection: https://www.encode.io/httpcore/extensions/#trace."""
+        if event.endswith(("connect_tcp.complete", "start_tls.complete")):
+            self._connection = about["return_value"]
+
+    def _hang_up(self) -> None:
+        """End an answer that takes too long, whoever waits for it."""
+        with suppress(OSError):
+            self._connection.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
 
     def _read(self, response: httpx2.Response, deadline: float) -> bytes:
         """Return the decoded body, never more than the caps allow."""
@@ -314,7 +349,7 @@ class Transport:
             if inflate and inflate.unused_data:
                 raise _Failure("the compressed answer goes on behind its end")
             if self._clock.now() > deadline:
-                raise _Failure(f"takes longer than {self._caps.seconds:,.0f} seconds to answer")
+                raise _Failure(self._too_long())
         if inflate and not inflate.eof:
             raise _Failure("the compressed answer is cut off")
         for secret in self._secrets:  # an echo of it must not get into the archive
@@ -359,7 +394,7 @@ class Transport:
         if advice is not None:
             raise _Throttle(f"status {status}, a rate limit", advice)
         if status == 401 and self._token:
-            raise _Refusal(f"refuses the token in {self.service.variable}")
+            raise _BadToken(f"refuses the token in {self.service.variable}")
         if status in request.gone:
             self._note(request.kind, headers, content, now)
             return answer, None
