@@ -80,3 +80,22 @@ def test_choices_are_told_by_how_far_they_move_the_differences():
     assert "- verdicts are not shown 2, no 1." in page
     assert "| measured: small_batch, end | gradient norm | 0.500 | 0.400 | -0.050 [-0.100, 0.200] |" in page
     assert not any("hessian_trace" in line for line in page)
+
+
+def kept_run(name, verdict):
+    plan = pd.DataFrame({"series": [1], "runs": [30]})
+    return findings._Run(name, {}, {"plan": plan, "verdict": pd.DataFrame(verdict)})
+
+
+def test_runs_stand_beside_each_other():
+    row = ROW | {"difference": 0.1, "low": 0.0, "high": 0.2}
+    norm = row | {"comparator": "gradient_norm", "role": "primary", "difference": -0.3, "low": -0.4}
+    page = findings._beside([kept_run("whole", [norm, row])])
+    assert "| whole | 30 | -0.300 [-0.400, 0.200] | 0.100 [0.000, 0.200] | not shown |" in page
+
+
+def test_a_run_without_the_three_models_has_no_differences():
+    none = {"role": "primary", "comparator": float("nan"), "verdict": "none: the study lacks han"}
+    none |= {"difference": float("nan"), "low": float("nan"), "high": float("nan")}
+    page = findings._beside([kept_run("part", [none])])
+    assert page[-2] == "| part | 30 |  |  | none: the study lacks han |"

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -47,45 +48,83 @@ RANKERS = [
 ]
 
 
+@dataclass(frozen=True)
+class _Run:
+    """A kept run: its name, what is known of it, and its tables."""
+
+    name: str
+    about: dict[str, Any]
+    found: dict[str, pd.DataFrame]
+
+    @property
+    def size(self) -> int:
+        """How many models it trained."""
+        return int(self.found["plan"]["runs"].iloc[-1])
+
+
 def write(path: Path, folders: Sequence[Path]) -> None:
-    """Write the page as Markdown.
+    """Write the page as Markdown: all runs beside each other, the largest at length, the others in short.
 
     Args:
         path: to write to.
         folders: of kept runs, as from `reference_runs.keep`.
     """
-    parts = [HEAD]
-    for folder in sorted(folders):
-        parts += _run(folder)
+    runs = sorted(map(_read, folders), key=lambda run: (-run.size, run.name))
+    parts = [HEAD, *_beside(runs), *_at_length(runs[0])]
+    for run in runs[1:]:
+        parts += _in_short(run)
     with replacing(path) as temporary:
         temporary.write_text("\n".join(parts) + "\n", encoding="utf-8")
 
 
-def _run(folder: Path) -> list[str]:
+def _read(folder: Path) -> _Run:
     about = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
-    found = {file.stem: tables.read(file) for file in folder.glob("*.csv")}
-    runs = found["plan"].iloc[-1]
+    return _Run(folder.name, about, {file.stem: tables.read(file) for file in folder.glob("*.csv")})
+
+
+def _beside(runs: Sequence[_Run]) -> list[str]:
+    lines = [
+        "## All runs",
+        "",
+        "| run | runs | Hessian aggregate minus gradient norm | minus gradient aggregate | verdict |",
+        "|---|---|---|---|---|",
+    ]
+    for run in runs:
+        verdict = run.found["verdict"]
+        first = verdict[verdict["role"].isin(["primary", "secondary"])].set_index("comparator")
+        cells = [run.name, str(run.size)]
+        row: Any  # columns of the row are attributes
+        for row in first.reindex([GRADIENT_NORM.name, GRADIENT.name]).itertuples():
+            cells.append("" if pd.isna(row.difference) else _interval(row.difference, row.low, row.high))
+        lines.append(f"| {' | '.join([*cells, verdict['verdict'].iloc[0]])} |")
+    return [*lines, ""]
+
+
+def _at_length(run: _Run) -> list[str]:
+    found = run.found
+    return [
+        *_in_short(run),
+        *_models(found["localisation"]),
+        *_categories(found["localisation_by_group"]),
+        *_operators(found["gains"], found["moderators"]),
+        *_beyond(found),
+    ]
+
+
+def _in_short(run: _Run) -> list[str]:
+    about, found = run.about, run.found
+    series = found["plan"]["series"].iloc[-1]
     hours = about["seconds_of_jobs"] / 3600
     made = (
-        f"{runs['runs']} runs in {runs['series']} series; commit `{about['commit'][:10]}`; {hours:.1f} hours "
+        f"{run.size} runs in {series} series; commit `{about['commit'][:10]}`; {hours:.1f} hours "
         f"of jobs on {about['device']}."
     )
     study = about["configuration"]
     synthetic = [name for name in study["curvature"]["models"] if not study["models"][name]["data"]]
     if synthetic:
         made += f" SYNTHETIC tasks and small models: {', '.join(synthetic)}."
-    return [
-        f"## {folder.name}",
-        "",
-        made,
-        "",
-        *_answer(found["verdict"], found["cost_accuracy"]),
-        *_models(found["localisation"]),
-        *_categories(found["localisation_by_group"]),
-        *_operators(found["gains"], found["moderators"]),
-        *_beyond(found),
-        *_choices(found["robustness"]),
-    ]
+    answer = _answer(found["verdict"], found["cost_accuracy"])
+    return [f"## {run.name}", "", made, "", *answer, *_choices(found["robustness"])]
 
 
 def _answer(verdict: pd.DataFrame, cost: pd.DataFrame) -> list[str]:
@@ -197,8 +236,8 @@ def _operators(gains: pd.DataFrame, moderators: pd.DataFrame) -> list[str]:
             row.Index,
             str(row.units),
             f"{row.gain:+.3f}",
-            f"{np.exp(row.gradient_change):.2g}",
-            f"{np.exp(row.curvature_change):.2g}",
+            _times(row.gradient_change),
+            _times(row.curvature_change),
             meaning.get(row.Index, ""),
         ]
         lines.append(f"| {' | '.join(cells)} |")
@@ -268,6 +307,10 @@ def _choices(choices: pd.DataFrame) -> list[str]:
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return [*lines, ""]
+
+
+def _times(logarithm: float) -> str:
+    return "undefined" if np.isnan(logarithm) else f"{np.exp(logarithm):.2g}"
 
 
 def _p(value: float) -> str:
