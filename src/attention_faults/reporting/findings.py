@@ -92,11 +92,10 @@ def _beside(runs: Sequence[_Run]) -> list[str]:
     for run in runs:
         verdict = run.found["verdict"]
         first = verdict[verdict["role"].isin(["primary", "secondary"])].set_index("comparator")
-        cells = [run.name, str(run.size)]
-        row: Any  # columns of the row are attributes
-        for row in first.reindex([GRADIENT_NORM.name, GRADIENT.name]).itertuples():
-            cells.append("" if pd.isna(row.difference) else _interval(row.difference, row.low, row.high))
-        lines.append(f"| {' | '.join([*cells, verdict['verdict'].iloc[0]])} |")
+        both = first.reindex([GRADIENT_NORM.name, GRADIENT.name])[["difference", "low", "high"]]
+        differences = ["" if pd.isna(row[0]) else _interval(*row) for row in both.to_numpy(float)]
+        cells = [run.name, str(run.size), *differences, str(verdict["verdict"].iloc[0])]
+        lines.append(f"| {' | '.join(cells)} |")
     return [*lines, ""]
 
 
