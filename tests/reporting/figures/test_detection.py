@@ -14,7 +14,7 @@ def frames(negatives):
     """Return what the rule makes of two models: how well each ranker detects, and its curve."""
     evidences = [made_up(f"model{i}", seed=i, negatives=negatives, shift=2) for i in range(2)]
     scored = pd.concat(map(detection.anomalies, evidences), ignore_index=True)
-    found = detection.detect(scored, draws=20, level=0.95, seed=0)
+    found = detection.detect(evidences, draws=20, level=0.95, seed=0)
     return found, detection.curves(scored, rankers.SHOWN)
 
 
