@@ -34,7 +34,7 @@ from attention_faults.mining.thread import Thread
 CHUNK = 2**18  # bytes read at once
 LONGEST_ROW = 2**22  # bytes; a post has at most 30,000 characters
 HIGHEST_ID = 2**30  # 128 MiB of bits
-METHODS = {"LZMA", "LZMA2", "BZip2", "COPY", "BCJ", "DELTA"}  # py7zr unpacks others in memory without bounds
+METHODS = {"LZMA", "LZMA2", "BZip2", "COPY", "BCJ"}  # py7zr unpacks others in memory without bounds
 TAGS = r"(?:\s|&nbsp;|<[^<>]{1,200}>)+"  # what may part the words of a keyword in HTML
 MEMBER = "Posts.xml"
 QUESTION, ANSWER = "1", "2"
@@ -336,8 +336,10 @@ def _unpack(path: Path, pipe: "_Pipe") -> None:
     try:
         with py7zr.SevenZipFile(path) as archive:
             methods = set(archive.archiveinfo().method_names) - METHODS
-            if methods:
-                raise ValueError(f"packed by {', '.join(sorted(methods))}, which unpacks without bounds")  # noqa: TRY301
+            if methods or not archive.archiveinfo().method_names:
+                raise ValueError(
+                    f"packed by {', '.join(sorted(methods)) or 'an unknown method'}, which unpacks without bounds"
+                )  # noqa: TRY301
             names = [name for name in archive.namelist() if name.rpartition("/")[2] == MEMBER]
             if len(names) == 1:
                 archive.extract(targets=names, factory=pipe)

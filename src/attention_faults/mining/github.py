@@ -37,7 +37,7 @@ from attention_faults.mining.transport import Request, Service
 
 PER_PAGE = 100
 SEARCH_LIMIT = 1000
-GONE = frozenset({404, 410, 451})  # 403 is about the token
+GONE = frozenset({404, 410, 451})  # 403 is about the token, most often
 NO_REPOSITORY = frozenset({422})  # of a search: it does not exist, is private, or was renamed
 
 SERVICE = Service(

@@ -14,9 +14,9 @@ SALT_FILE = "salt"  # below the archive, which git ignores: whoever has it can g
 LEAST_SALT = 16  # bytes
 DIGITS = 16  # of a hash, hexadecimal
 
-# words of scripts without blanks may touch an address or a name; `q@k.transpose(` is no address
+# words of scripts without blanks may touch an address or a name
 _EMAIL = re.compile(
-    r"(?<![A-Za-z0-9_.+-])[\w.+-]{1,64}@(?:[\w-]{1,63}\.){1,8}(?:[A-Za-z]{2,24}|[^\W\d_]{2,24})(?![A-Za-z0-9(])"
+    r"(?<![A-Za-z0-9_.+-])[\w.+-]{1,64}@(?:[\w-]{1,63}\.){1,8}(?:[A-Za-z]{2,24}|[^\W\d_]{2,24})(?![A-Za-z0-9])"
 )
 
 

@@ -14,6 +14,7 @@ _BLOCKS = frozenset(
 )
 _HIDDEN = frozenset({"script", "style", "template", "head", "noscript"})
 _TERMINAL = re.compile("\x1b\\[[0-9;?]*[ -/]*[@-~]")  # ECMA-48 5.4: colours, pasted with a log
+LONGEST_TITLE = 2000  # characters; services allow 300 at most
 _OPEN = re.compile(r"<(?![^<>]*>)")  # no tag: HTMLParser would look for its end again and again
 _PROGRAM = re.compile(r"(?:(?:^|.*[-_])bots?|SFconvertbot|parquet-converter)", re.IGNORECASE)
 _COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
@@ -45,7 +46,7 @@ def title(text: str) -> str:
 
     What is no HTML element stays: `<pad>` in a title about tokens is no tag.
     """
-    text = plain(unescape(text)).replace("\n", " ")
+    text = plain(unescape(text[:LONGEST_TITLE])).replace("\n", " ")
     while (without := _TAG.sub("", text)) != text:  # a tag within a tag leaves one behind
         text = without
     return " ".join(text.split())

@@ -327,7 +327,7 @@ class Transport:
 
     def _hang_up(self) -> None:
         """End an answer that takes too long, whoever waits for it."""
-        with suppress(OSError):
+        with suppress(OSError, AttributeError):  # there may be no connection yet
             self._connection.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
 
     def _read(self, response: httpx2.Response, deadline: float) -> bytes:
