@@ -335,11 +335,9 @@ def _unpack(path: Path, pipe: "_Pipe") -> None:
     """Push the member into the pipe; nothing is written to disk, whatever names the archive holds."""
     try:
         with py7zr.SevenZipFile(path) as archive:
-            methods = set(archive.archiveinfo().method_names) - METHODS
-            if methods or not archive.archiveinfo().method_names:
-                raise ValueError(
-                    f"packed by {', '.join(sorted(methods)) or 'an unknown method'}, which unpacks without bounds"
-                )  # noqa: TRY301
+            methods = archive.archiveinfo().method_names or ["an unknown method"]
+            if unbounded := ", ".join(sorted(set(methods) - METHODS)):
+                raise ValueError(f"packed by {unbounded}, which unpacks without bounds")  # noqa: TRY301
             names = [name for name in archive.namelist() if name.rpartition("/")[2] == MEMBER]
             if len(names) == 1:
                 archive.extract(targets=names, factory=pipe)
