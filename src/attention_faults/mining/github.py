@@ -327,13 +327,17 @@ def threads(
     query: Query, mining: Mining, pages: Pages, pseudonyms: Pseudonyms, outcome: Outcome
 ) -> Iterator[Thread]:
     """Yield the threads of a query, with all that was said in them."""
+    listed = 0
     for item in search(query, mining, pages, outcome):
+        listed += 1
         thread = _thread(item, item.repository, pages, pseudonyms, query.id)
         if thread is None:
             outcome.gone += 1
             continue
         outcome.fetched += 1
         yield thread
+    # a page that is short in its middle hides threads which no later count holds
+    outcome.truncated = max(outcome.truncated, outcome.found - listed)
 
 
 def thread_at(url: str, pages: Pages, pseudonyms: Pseudonyms) -> Thread | None:

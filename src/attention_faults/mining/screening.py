@@ -15,7 +15,7 @@ import pycld2
 from duckdb.func import PythonUDFType
 
 from attention_faults import files
-from attention_faults.mining import deduplication, text
+from attention_faults.mining import deduplication, table, text
 from attention_faults.mining.criteria import Criteria
 
 DUPLICATES = ("same_url", "cross_post", "fixing_pull_request", "near_duplicate")
@@ -112,7 +112,7 @@ def _look(
              WHEN found < {criteria.keywords} THEN 'off_topic' END AS unfit
         FROM (
             SELECT row, url, kind, fix_url, author_is_bot, created, updated, query, {EVIDENCE} AS evidence,
-            hash(words(title)) AS title_key, hash(title, body, discussion) AS digest,
+            hash(words(title)) AS title_key, hash({", ".join(table.SCHEMA.names)}) AS digest,
             title = '' AS untitled, length(title) + length(body) AS characters, {found} AS found
             FROM post
         )
